@@ -1,0 +1,69 @@
+// Package fhir owns the vocabulary of FHIR R4 as Portico needs it: a Resource
+// that keeps its original bytes, the references inside it, and the splices that
+// change listed places without touching the rest. It does no I/O, speaks no
+// HTTP and does not know who is asking.
+package fhir
+
+import (
+	"errors"
+	"regexp"
+)
+
+// Resource is one FHIR resource as the bytes that arrived. It is never decoded
+// into structs and encoded again: that loses primitive extensions, contained
+// resources and the exact form of decimals.
+type Resource struct {
+	root Node
+	typ  string
+	id   string
+}
+
+// ParseResource reads one resource and keeps raw, which the caller must not
+// change afterwards. It refuses what two readers could understand differently:
+// duplicate names, bad UTF-8, a resourceType that is missing or no known shape.
+// A missing id is allowed (contained resources, OperationOutcome).
+// Errors hold a byte position at most, never content.
+func ParseResource(raw []byte) (*Resource, error) {
+	root, err := ParseNode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if !root.IsObject() {
+		return nil, errors.New("fhir: a resource must be a JSON object")
+	}
+	typ := root.Get("resourceType")
+	if !typ.IsString() || !typeName.MatchString(typ.Text()) {
+		return nil, errors.New("fhir: resourceType is missing or malformed")
+	}
+	id := root.Get("id")
+	if id.Exists() && (!id.IsString() || !ValidID(id.Text())) {
+		return nil, errors.New("fhir: the resource has a malformed id")
+	}
+	return &Resource{root: root, typ: typ.Text(), id: id.Text()}, nil
+}
+
+var (
+	typeName = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
+	idForm   = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
+)
+
+// ValidID says whether s has the form of a FHIR id (R4 datatypes, "id").
+func ValidID(s string) bool { return idForm.MatchString(s) }
+
+// Bytes gives the resource as it came; read only.
+func (r *Resource) Bytes() []byte { return r.root.Raw() }
+
+// Root gives the parsed document.
+func (r *Resource) Root() Node { return r.root }
+
+// Type gives the resourceType.
+func (r *Resource) Type() string { return r.typ }
+
+// ID gives the logical id, "" when there is none.
+func (r *Resource) ID() string { return r.id }
+
+// VersionID gives meta.versionId, "" when there is none.
+func (r *Resource) VersionID() string { return r.root.Get("meta").Get("versionId").Text() }
+
+// LastUpdated gives meta.lastUpdated as it stands, "" when there is none.
+func (r *Resource) LastUpdated() string { return r.root.Get("meta").Get("lastUpdated").Text() }

@@ -1,0 +1,142 @@
+// Package authz is the authorization server of SMART App Launch 2.2: one
+// endpoint, one file. The pages of a flow return to one dispatcher that decides
+// the next step from stored state. It knows nothing of where records live or
+// how a page looks: what it needs from outside it states here.
+package authz
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Person is who signed in.
+type Person struct {
+	Issuer   string
+	Subject  string
+	Name     string
+	AuthTime time.Time
+}
+
+// Patient is a patient the person may act for.
+type Patient struct {
+	ID       string
+	Label    string // name for the page
+	Self     bool
+	FHIRUser string // relative reference of the person in this role
+}
+
+// Source is one FHIR base that this server guards.
+type Source struct {
+	ID   string
+	Name string // the health system's name, for pages
+	Base string // {public base}/fhir/{id}, without trailing slash: aud
+}
+
+// SignIn knows who sits at the browser.
+type SignIn interface {
+	// Current gives the person of the session in r that is good for source.
+	Current(r *http.Request, source string) (Person, bool)
+	// Start sends the browser to the identity provider of source; after
+	// sign-in it comes back to returnTo, a path on this server.
+	Start(w http.ResponseWriter, r *http.Request, source, returnTo string) error
+}
+
+// Patients knows whom a person may act for.
+type Patients interface {
+	For(ctx context.Context, p Person, source string) ([]Patient, error)
+}
+
+// Pages draws what people see. Each form posts to the path given in the view.
+type Pages interface {
+	ChoosePatient(w http.ResponseWriter, r *http.Request, v ChooseView) error
+	Consent(w http.ResponseWriter, r *http.Request, v ConsentView) error
+	// Problem is an error that must not be sent to the app: unknown client,
+	// bad redirect_uri, no record.
+	Problem(w http.ResponseWriter, r *http.Request, v ProblemView) error
+}
+
+// ChooseView is the choose-patient page.
+type ChooseView struct {
+	Action   string // POST here, field "patient"
+	CSRF     string // hidden field "csrf"
+	App      string
+	Source   string
+	Person   string
+	Patients []Patient
+}
+
+// ConsentView is the consent page.
+type ConsentView struct {
+	Action   string // POST here: "decision" allow|deny, "scope" repeated
+	CSRF     string // hidden field "csrf"
+	App      string
+	AppOwner string
+	AppURL   string
+	Source   string
+	Person   string
+	Patient  Patient
+	Scopes   []ScopeView
+	Until    time.Time // when access ends
+	ReturnTo string    // origin of the redirect_uri, for form-action in the CSP
+}
+
+// ScopeView is one line of the consent page.
+type ScopeView struct {
+	Value    string // posted back
+	Type     string // resource type, "*" or "" for identity and context scopes
+	Read     bool
+	Write    bool
+	Required bool // cannot be unticked: openid, fhirUser, launch/patient …
+}
+
+// ProblemView is an error page.
+type ProblemView struct {
+	Status    int
+	Title     string
+	Detail    string
+	RequestID string
+}
+
+// Pending is an authorization request on its way through the pages.
+type Pending struct {
+	ID          string // random, in the URL of each page
+	Browser     []byte // SHA-256 of the cookie that binds it to one browser
+	Client      string
+	Source      string
+	RedirectURI string
+	State       string // byte-exact
+	Scopes      string // as asked
+	Challenge   string
+	Nonce       string
+	Patient     string // "" until chosen
+	Created     time.Time
+	Expires     time.Time
+}
+
+// PendingStore keeps pending requests.
+type PendingStore interface {
+	CreatePending(ctx context.Context, p Pending) error
+	// Pending gives one that has not expired, otherwise token.ErrNotFound.
+	Pending(ctx context.Context, id string, now time.Time) (Pending, error)
+	// ChoosePatient notes the patient on it.
+	ChoosePatient(ctx context.Context, id, patient string) error
+	// UsePending removes it atomically; the second caller gets token.ErrNotFound.
+	UsePending(ctx context.Context, id string, now time.Time) (Pending, error)
+}
+
+// Recorder writes down decisions people make.
+type Recorder interface {
+	Record(ctx context.Context, e Event) error
+}
+
+// Event is a decision or a refusal at the authorization server.
+type Event struct {
+	What    string // "granted", "denied", "code-exchanged", "code-replayed", ...
+	Client  string
+	Source  string
+	Person  Person
+	Patient string
+	Grant   string
+	Scopes  string
+}

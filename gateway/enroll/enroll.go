@@ -34,11 +34,14 @@ type Link struct {
 	Until        time.Time // zero: as long as the provider says so
 }
 
-// Store keeps links.
+// Store keeps links. Times are kept to the second at least.
 type Store interface {
-	// ReplaceLinks makes links the only ones that person has at source.
+	// ReplaceLinks makes links the only ones that person has at source, all or
+	// none. A link whose Source is another, or two for one patient, are an
+	// error and change nothing.
 	ReplaceLinks(ctx context.Context, p Person, source string, links []Link) error
-	// Links gives the person's links at source that have not ended; none is
-	// not an error.
+	// Links gives the person's links at source that have not ended (now is
+	// before Until, or there is none), in the order in which they were given;
+	// none is not an error. A person is Issuer and Subject; Name does not count.
 	Links(ctx context.Context, p Person, source string, now time.Time) ([]Link, error)
 }

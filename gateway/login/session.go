@@ -5,6 +5,7 @@ package login
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -16,17 +17,25 @@ type Session struct {
 	Issuer   string
 	Subject  string
 	Name     string
+	Sources  []string // sources at which the person's links were renewed at this sign-in
 	AuthTime time.Time
 	Created  time.Time
 	Seen     time.Time // last use, for the idle limit
 	Expires  time.Time // absolute limit
 }
 
-// SessionStore keeps sessions.
+// ErrNoSession says that there is no session with that digest, or no longer.
+var ErrNoSession = errors.New("login: no such session")
+
+// SessionStore keeps sessions. Times are kept to the second at least.
 type SessionStore interface {
+	// CreateSession keeps s. A digest that is already there is an error and
+	// changes nothing.
 	CreateSession(ctx context.Context, s Session) error
-	// Session gives one that has not expired and was seen after idleSince, and
-	// marks it as seen now; otherwise ErrNoSession.
+	// Session gives one that has not expired (now is before Expires) and was
+	// seen after idleSince, and marks it as seen now; otherwise ErrNoSession,
+	// and nothing is marked. Seen never moves backwards.
 	Session(ctx context.Context, digest [32]byte, now, idleSince time.Time) (Session, error)
+	// DeleteSession removes one; that it is not there is no error.
 	DeleteSession(ctx context.Context, digest [32]byte) error
 }

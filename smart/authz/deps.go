@@ -105,23 +105,29 @@ type Pending struct {
 	Client      string
 	Source      string
 	RedirectURI string
-	State       string // byte-exact
-	Scopes      string // as asked
+	State       string // byte-exact, and any bytes: not always UTF-8
+	Scopes      string // those asked for that may be granted, as they were written
 	Challenge   string
 	Nonce       string
 	Patient     string // "" until chosen
-	Created     time.Time
-	Expires     time.Time
+	// SignedInAfter refuses an older sign-in (OpenID Connect prompt=login and
+	// max_age); zero: any.
+	SignedInAfter time.Time
+	Created       time.Time
+	Expires       time.Time
 }
 
-// PendingStore keeps pending requests.
+// PendingStore keeps pending requests. Something is good at now when now is
+// before its Expires. authztest.RunPendingStore holds every implementation to
+// what is said here.
 type PendingStore interface {
 	CreatePending(ctx context.Context, p Pending) error
 	// Pending gives one that has not expired, otherwise token.ErrNotFound.
 	Pending(ctx context.Context, id string, now time.Time) (Pending, error)
-	// ChoosePatient notes the patient on it.
+	// ChoosePatient notes the patient on it; an unknown id is token.ErrNotFound.
 	ChoosePatient(ctx context.Context, id, patient string) error
-	// UsePending removes it atomically; the second caller gets token.ErrNotFound.
+	// UsePending removes it atomically and gives it; the second caller, and
+	// whoever comes after it expired, gets token.ErrNotFound.
 	UsePending(ctx context.Context, id string, now time.Time) (Pending, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -49,21 +50,30 @@ type Access struct {
 // used, revoked or over.
 var ErrNotFound = errors.New("token: not found")
 
-// Store keeps grants, codes and tokens.
+// ErrReplayed says that a code was used before; the grant it stood for is
+// revoked. It is an ErrNotFound too, so whoever does not care need not know.
+var ErrReplayed = fmt.Errorf("%w: code was used before", ErrNotFound)
+
+// Store keeps grants, codes and tokens. Something is good at now when now is
+// before its Expires. Times survive to the second at least. tokentest.RunStore
+// holds every implementation to what is said here.
 type Store interface {
 	// CreateGrant keeps a grant and the code for it, both or neither.
 	CreateGrant(ctx context.Context, g Grant, c Code) error
 	// UseCode uses up a code with one atomic statement and gives it with its
-	// grant. A code that was used before revokes its grant and is ErrNotFound
-	// (RFC 6749 §4.1.2); so is an unknown, expired or revoked one.
+	// grant. A code that was used before, be it long ago or by a caller who won
+	// the same race, revokes its grant and is ErrReplayed, with the grant
+	// (RFC 6749 §4.1.2). An unknown or expired one, or one whose grant is
+	// revoked or over, is ErrNotFound.
 	UseCode(ctx context.Context, d Digest, now time.Time) (Code, Grant, error)
-	// CreateAccess keeps an access token under a grant that is still good;
-	// otherwise ErrNotFound.
+	// CreateAccess keeps an access token under a grant that is still good at
+	// a.Issued; otherwise ErrNotFound.
 	CreateAccess(ctx context.Context, grant string, a Access) error
 	// Access gives a token with its grant if both are good at now, otherwise
 	// ErrNotFound.
 	Access(ctx context.Context, d Digest, now time.Time) (Access, Grant, error)
-	// RevokeGrant ends a grant and every token under it at once.
+	// RevokeGrant ends a grant and every code and token under it at once. To
+	// revoke an unknown or revoked grant is no error.
 	RevokeGrant(ctx context.Context, id string, now time.Time) error
 }
 
@@ -76,11 +86,13 @@ type Key struct {
 	Retired time.Time // zero: in use
 }
 
-// KeyStore keeps signing keys.
+// KeyStore keeps signing keys. tokentest.RunKeyStore holds every implementation
+// to what is said here.
 type KeyStore interface {
 	// Keys gives all keys that may still verify something, newest first.
 	Keys(ctx context.Context) ([]Key, error)
-	// AddKey keeps a new key; when another replica added one first, that is no
-	// error: call Keys again.
+	// AddKey keeps a new key unless there is one already that has the same Alg
+	// and is in use; both are no error: call Keys again. So replicas that start
+	// together end with one key. It decides with one atomic statement.
 	AddKey(ctx context.Context, k Key) error
 }

@@ -1,0 +1,14 @@
+package tokentest_test
+
+import (
+	"testing"
+
+	"github.com/portico-fhir/portico/smart/token"
+	"github.com/portico-fhir/portico/smart/token/tokentest"
+)
+
+func TestMemoryPassesTheSuite(t *testing.T) {
+	t.Parallel()
+	tokentest.RunStore(t, func(*testing.T) token.Store { return tokentest.NewMemory() })
+	tokentest.RunKeyStore(t, func(*testing.T) token.KeyStore { return tokentest.NewMemory() })
+}

@@ -28,6 +28,11 @@ func ParseResource(raw []byte) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
+	return resourceAt(root)
+}
+
+// resourceAt takes a value inside a parsed document as a resource.
+func resourceAt(root Node) (*Resource, error) {
 	if !root.IsObject() {
 		return nil, errors.New("fhir: a resource must be a JSON object")
 	}

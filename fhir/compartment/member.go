@@ -1,0 +1,155 @@
+package compartment
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/portico-fhir/portico/fhir"
+)
+
+// Membership is what a resource itself says about whose it is.
+type Membership uint8
+
+const (
+	// Undecided: nothing in the resource says whose it is.
+	Undecided Membership = iota
+	// Mine: it is the patient's.
+	Mine
+	// Foreign: it is somebody else's, or says something that cannot be trusted.
+	Foreign
+	// Common: a directory entry, nobody's and everybody's.
+	Common
+)
+
+// Whose is a patient as seen from one upstream.
+type Whose struct {
+	Base    fhir.Base // references are resolved against it
+	Patient string    // Patient id; "" owns nothing
+}
+
+// Member applies the rule of the resource's own type.
+func (w Whose) Member(r *fhir.Resource) Membership {
+	if w.Patient == "" {
+		return Foreign
+	}
+	rule := Of(r.Type())
+	switch rule.Class {
+	case Self:
+		if r.ID() == w.Patient {
+			return Mine
+		}
+		return Foreign
+	case Own, Shared:
+		return w.owned(rule, r)
+	case Directory:
+		if m := w.owned(rule, r); m != Undecided {
+			return m
+		}
+		return Common
+	case Through, Reached:
+		return w.owned(rule, r)
+	case Closed:
+	}
+	return Foreign
+}
+
+func (w Whose) owned(rule Rule, r *fhir.Resource) Membership {
+	said := w.named(rule, rule.Owners, r)
+	if said == Undecided {
+		said = w.named(rule, rule.Participants, r)
+	}
+	return said
+}
+
+// named looks at all references at the paths. In a Shared type one that names
+// the patient is enough; elsewhere every one must.
+func (w Whose) named(rule Rule, paths []string, r *fhir.Resource) Membership {
+	var mine, others int
+	for _, path := range paths {
+		for ref := range r.Root().At(strings.Split(path, ".")...) {
+			switch {
+			case w.isMine(ref):
+				mine++
+			case rule.Class == Directory && !w.mayBePatient(ref):
+				// a schedule's actor that is a room or a practitioner
+			default:
+				others++
+			}
+		}
+	}
+	switch {
+	case mine == 0 && others == 0:
+		return Undecided
+	case mine > 0 && (others == 0 || rule.Class == Shared):
+		return Mine
+	}
+	return Foreign
+}
+
+// isMine holds only for a Reference whose reference names the patient at this
+// upstream. An identifier, a display or a foreign URL proves nothing; a type or
+// an extension beside it changes nothing.
+func (w Whose) isMine(ref fhir.Node) bool {
+	literal := ref.Get("reference")
+	return literal.IsString() && w.Base.Resolve(literal.Text()).Is("Patient", w.Patient)
+}
+
+// mayBePatient says whether a reference could name a patient, the own or
+// another: everything that does not certainly name something else.
+func (w Whose) mayBePatient(ref fhir.Node) bool {
+	if literal := ref.Get("reference"); literal.IsString() {
+		to := w.Base.Resolve(literal.Text())
+		return to.Where != fhir.Local || to.Type == "Patient"
+	}
+	typ := ref.Get("type").Text()
+	return typ == "" || typ == "Patient"
+}
+
+// Strangers gives the references inside a resource that name, or in a Shared
+// type may name, a patient who is not the own: the places to be masked. ok is
+// false when the resource cannot be masked safely and must not leave.
+func (w Whose) Strangers(r *fhir.Resource) (places []fhir.Node, ok bool) {
+	shared := Of(r.Type()).Class == Shared
+	ok = true
+	if shared {
+		for contained := range r.Root().At("contained") {
+			if contained.Get("resourceType").Text() == "Patient" {
+				return nil, false
+			}
+		}
+	}
+	inside := 0 // end of the last place, so that nothing is masked twice
+	r.Root().Descend(func(n fhir.Node) {
+		start, end := n.Span()
+		if start < inside || !n.IsObject() || !w.isStranger(n, shared) {
+			return
+		}
+		if n == r.Root() {
+			ok = false // the resource itself looks like a Reference
+			return
+		}
+		places, inside = append(places, n), end
+	})
+	return places, ok
+}
+
+// isStranger recognises a Reference by its members: reference, or identifier
+// with type. Outside Shared types only what certainly names another patient of
+// this upstream counts; inside, whatever is not certainly harmless.
+func (w Whose) isStranger(n fhir.Node, shared bool) bool {
+	literal := n.Get("reference")
+	if !literal.IsString() {
+		return n.Get("type").Text() == "Patient" && (n.Get("identifier").IsObject() || n.Get("display").IsString())
+	}
+	to := w.Base.Resolve(literal.Text())
+	switch to.Where {
+	case fhir.Local:
+		return to.Type == "Patient" && to.ID != w.Patient
+	case fhir.Contained:
+		return false
+	case fhir.Foreign:
+		return shared || slices.Contains(strings.Split(literal.Text(), "/"), "Patient")
+	case fhir.Unusable:
+	}
+	return shared || strings.Contains(literal.Text(), "Patient")
+}

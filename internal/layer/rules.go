@@ -1,0 +1,75 @@
+package layer
+
+// Portico gives the rules of this module. Adding a package means adding it
+// here, at the lowest layer that lets it do its work.
+func Portico() Rules {
+	return Rules{
+		Layers:    layers(),
+		Peers:     peers(),
+		Forbidden: forbidden(),
+		MaxLines:  500,
+		Long:      long(),
+		Together: []Together{{
+			Name:  "what decides who sees what",
+			Parts: []string{"gateway/guard", "fhir/compartment", "fhir/search/safety.go"},
+			Max:   1500,
+			Why:   "one reviewer reads these in one sitting; move what is not a decision elsewhere",
+		}},
+	}
+}
+
+// layers is the map of the module from the bottom up.
+func layers() []Layer {
+	return []Layer{
+		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "config", "web"}},
+		{"vocabulary", []string{"fhir", "smart/client"}},
+		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
+		{"scopes", []string{"smart/scope", "fhir/uscore"}},
+		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token"}},
+		{"the path and the authorization server", []string{"gateway", "smart/authz"}},
+		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
+		{"test parts", []string{"internal/demo/**", "**/*test"}},
+		{"wiring", []string{"cmd/portico"}},
+		{"checks", []string{"internal/layer", "internal/fidelity", "internal/tools/**"}},
+	}
+}
+
+// peers are the imports allowed within one layer.
+func peers() []Edge {
+	return []Edge{
+		{"internal/handler", "internal/fault", "the adaptor writes and logs faults"},
+		{"internal/handler", "internal/reqctx", "the adaptor opens the request's event"},
+		{"internal/reqctx", "internal/fault", "the event notes a fault's kind"},
+		{"gateway/upstream/fhirserver", "gateway/upstream", "a connector implements the interface stated there"},
+	}
+}
+
+// forbidden are the imports that the order of the layers alone would allow.
+func forbidden() []Forbidden {
+	const oneReader = "duplicate names must be refused and names compared exactly: read FHIR with package fhir, which uses jsontext"
+	return []Forbidden{
+		{Who: "fhir/**", What: "net/http", Through: true, Tests: true, Why: "the vocabulary does no I/O"},
+		{Who: "fhir/**", What: "smart/**", Through: true, Tests: true, Why: "the vocabulary does not know who is asking"},
+		{Who: "fhir/**", What: "gateway/**", Through: true, Tests: true, Why: "the vocabulary does not know what it is used for"},
+		{Who: "fhir/**", What: "database/sql", Through: true, Why: "the vocabulary does no I/O"},
+		{Who: "smart/**", What: "gateway/**", Through: true, Tests: true, Why: "an authorization server that knows nothing of records cannot leak one; what it needs it states in smart/authz/deps.go"},
+		{Who: "smart/**", What: "database/sql", Through: true, Why: "storage is behind the Store interfaces; gateway/store implements them"},
+		{Who: "gateway/guard", What: "gateway/**", Through: true, Why: "decisions are pure: everything they depend on is an argument"},
+		{Who: "gateway/guard", What: "net/http", Through: true, Why: "decisions are pure: they can be tested without a server"},
+		{Who: "gateway/guard", What: "database/sql", Through: true, Why: "decisions are pure"},
+		{Who: "gateway", What: "database/sql", Through: true, Why: "the path records through audit.Sink and knows no storage"},
+		{Who: "**", Except: []string{"cmd/**", "config"}, What: "config", Tests: true, Why: "only cmd reads the configuration; every constructor has its own Options"},
+		{Who: "**", Except: []string{"cmd/**", "internal/demo/**"}, What: "internal/demo/**", Why: "made-up people and a misbehaving EHR must not be reachable from the product"},
+		{Who: "internal/demo/**", What: "gateway/**", Through: true, Why: "the demo EHR, provider and app are what Portico is tested against; sharing its code would hide its mistakes"},
+		{Who: "internal/demo/**", What: "smart/**", Through: true, Why: "the demo EHR, provider and app are what Portico is tested against; sharing its code would hide its mistakes"},
+		{Who: "**", Except: []string{"**/*test"}, What: "**/*test", Why: "suites and stores in memory (and httptest) are for tests"},
+		{Who: "**", What: "cmd/**", Tests: true, Why: "wiring is nobody's library"},
+		{Who: "fhir/**", What: "encoding/json", Why: oneReader},
+		{Who: "gateway/guard", What: "encoding/json", Why: oneReader},
+	}
+}
+
+// long are the files over the limit.
+func long() []Long {
+	return []Long{}
+}

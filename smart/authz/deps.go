@@ -79,6 +79,10 @@ type ConsentView struct {
 	Scopes   []ScopeView
 	Until    time.Time // when access ends
 	ReturnTo string    // origin of the redirect_uri, for form-action in the CSP
+
+	// NothingChosen: the page comes back because "allow" was sent with every
+	// box unticked.
+	NothingChosen bool
 }
 
 // ScopeView is one line of the consent page.

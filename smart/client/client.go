@@ -1,11 +1,14 @@
 // Package client owns what an app is: its identity, how it authenticates, where
 // it may be redirected to and which scopes it may ask for. It knows neither
-// people nor tokens.
+// people nor tokens, and not what a scope means.
 package client
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
+	"slices"
 )
 
 // Auth is how a client authenticates at the token endpoint.
@@ -39,4 +42,36 @@ type Client struct {
 type Registry interface {
 	// Client gives the client, or ErrUnknown.
 	Client(ctx context.Context, id string) (Client, error)
+}
+
+// Confidential tells whether the client must prove itself.
+func (c Client) Confidential() bool { return c.Auth != Public }
+
+// CheckSecret tells whether secret is the client's. It takes the same time for
+// any wrong secret. A client without one has no right secret.
+func (c Client) CheckSecret(secret string) bool {
+	got := sha256.Sum256([]byte(secret))
+	return subtle.ConstantTimeCompare(got[:], c.SecretSHA256) == 1
+}
+
+// AllowsSource tells whether the client may be used with a source.
+func (c Client) AllowsSource(id string) bool {
+	return len(c.Sources) == 0 || slices.Contains(c.Sources, id)
+}
+
+// AllowsRedirect tells whether uri is one of the client's redirect URIs: the
+// same string (RFC 9700 §4.1.3) or, with AnyLoopbackPort, the same string but
+// for the port of a loopback address.
+func (c Client) AllowsRedirect(uri string) bool {
+	if slices.Contains(c.RedirectURIs, uri) {
+		return true
+	}
+	if !c.AnyLoopbackPort {
+		return false
+	}
+	got, ok := parseLoopback(uri)
+	return ok && slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
+		want, ok := parseLoopback(registered)
+		return ok && want == got
+	})
 }

@@ -1,0 +1,108 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Options say what Static needs.
+type Options struct {
+	Clients []Client
+	// CheckScopes, when set, says what is wrong with a client's Scopes, so that
+	// a mistake shows at start.
+	CheckScopes func(scopes string) error
+}
+
+// Static is a registry that does not change while it runs.
+type Static struct{ clients map[string]Client }
+
+var _ Registry = (*Static)(nil)
+
+// NewStatic refuses clients that cannot be meant.
+func NewStatic(o Options) (*Static, error) {
+	s := &Static{clients: make(map[string]Client, len(o.Clients))}
+	for _, c := range o.Clients {
+		if err := check(c, o.CheckScopes); err != nil {
+			return nil, fmt.Errorf("client %q: %w", c.ID, err)
+		}
+		if _, ok := s.clients[c.ID]; ok {
+			return nil, fmt.Errorf("client %q: there are two of this id", c.ID)
+		}
+		c.SecretSHA256 = slices.Clone(c.SecretSHA256)
+		c.RedirectURIs = slices.Clone(c.RedirectURIs)
+		c.Sources = slices.Clone(c.Sources)
+		s.clients[c.ID] = c
+	}
+	return s, nil
+}
+
+// Client implements Registry.
+func (s *Static) Client(_ context.Context, id string) (Client, error) {
+	c, ok := s.clients[id]
+	if !ok {
+		return Client{}, ErrUnknown
+	}
+	return c, nil
+}
+
+// maxID keeps ids fit for logs, columns and the aud claim.
+const maxID = 255
+
+func check(c Client, checkScopes func(string) error) error {
+	if c.ID == "" || len(c.ID) > maxID || !printable(c.ID) {
+		return errors.New("its id must be 1 to 255 printable ASCII characters without spaces")
+	}
+	if c.Name == "" {
+		return errors.New("it needs a name: people are asked whether they trust it")
+	}
+	if err := checkSecret(c); err != nil {
+		return err
+	}
+	if len(c.RedirectURIs) == 0 {
+		return errors.New("it needs a redirect URI")
+	}
+	for i, uri := range c.RedirectURIs {
+		if err := checkRedirect(uri); err != nil {
+			return fmt.Errorf("redirect URI %q: %w", uri, err)
+		}
+		if slices.Contains(c.RedirectURIs[:i], uri) {
+			return fmt.Errorf("redirect URI %q stands twice", uri)
+		}
+	}
+	isLoopback := func(uri string) bool { _, ok := parseLoopback(uri); return ok }
+	if c.AnyLoopbackPort && !slices.ContainsFunc(c.RedirectURIs, isLoopback) {
+		return errors.New("any loopback port makes sense with a redirect URI to http://localhost, http://127.0.0.1 or http://[::1] only")
+	}
+	if slices.Contains(c.Sources, "") {
+		return errors.New("one of its sources has no id")
+	}
+	if c.Scopes != "" && checkScopes != nil {
+		if err := checkScopes(c.Scopes); err != nil {
+			return fmt.Errorf("its scopes: %w", err)
+		}
+	}
+	return nil
+}
+
+func checkSecret(c Client) error {
+	switch c.Auth {
+	case Public:
+		if len(c.SecretSHA256) > 0 {
+			return errors.New("a public client has no secret; is it confidential?")
+		}
+	case SecretBasic:
+		if len(c.SecretSHA256) != sha256.Size {
+			return errors.New("a confidential client needs the SHA-256 of its secret (32 bytes)")
+		}
+		if empty := sha256.Sum256(nil); bytes.Equal(c.SecretSHA256, empty[:]) {
+			return errors.New("its secret is empty")
+		}
+	default:
+		return fmt.Errorf("its authentication method %q is neither %s nor %s", c.Auth, Public, SecretBasic)
+	}
+	return nil
+}

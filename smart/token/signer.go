@@ -1,0 +1,205 @@
+package token
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// algorithm is the one every OpenID Connect client must understand (SMART App
+// Launch 2.2, "Scopes for requesting identity data": RS256 SHALL).
+const algorithm = jose.RS256
+
+// keyBits is what RFC 7518 §3.3 asks of RS256 at least.
+const keyBits = 2048
+
+// Signer signs id_tokens with the keys of a KeyStore. It asks the store each
+// time, so that a key added or retired by another replica counts at once.
+type Signer struct {
+	keys KeyStore
+
+	mu     sync.Mutex
+	parsed map[string]*rsa.PrivateKey // by kid
+}
+
+// SignerOptions say what a Signer needs.
+type SignerOptions struct {
+	Keys KeyStore
+	Now  func() time.Time
+	Rand io.Reader
+}
+
+// NewSigner makes sure that there is a key to sign with. Replicas that start
+// together end with the same one.
+func NewSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
+	if o.Keys == nil || o.Now == nil || o.Rand == nil {
+		return nil, errors.New("token: a signer needs Keys, Now and Rand")
+	}
+	s := &Signer{keys: o.Keys, parsed: map[string]*rsa.PrivateKey{}}
+	switch _, _, err := s.current(ctx); {
+	case err == nil:
+		return s, nil
+	case !errors.Is(err, errNoKey):
+		return nil, err
+	}
+	fresh, err := newKey(o.Now(), o.Rand)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Keys.AddKey(ctx, fresh); err != nil {
+		return nil, fmt.Errorf("keep a signing key: %w", err)
+	}
+	if _, _, err := s.current(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+var errNoKey = errors.New("token: there is no signing key in use")
+
+// newKey makes a key whose id is its thumbprint (RFC 7638), so that two keys
+// never share one.
+func newKey(now time.Time, random io.Reader) (Key, error) {
+	private, err := rsa.GenerateKey(random, keyBits)
+	if err != nil {
+		return Key{}, fmt.Errorf("make a signing key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return Key{}, fmt.Errorf("encode a signing key: %w", err)
+	}
+	kid, err := thumbprint(private)
+	if err != nil {
+		return Key{}, err
+	}
+	return Key{ID: kid, Alg: string(algorithm), PKCS8: der, Created: now}, nil
+}
+
+func thumbprint(private *rsa.PrivateKey) (string, error) {
+	public := jose.JSONWebKey{Key: private.Public()}
+	sum, err := public.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", fmt.Errorf("name a signing key: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum), nil
+}
+
+// parse reads the private part of a key; each is read once.
+func (s *Signer) parse(k Key) (*rsa.PrivateKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if private, ok := s.parsed[k.ID]; ok {
+		return private, nil
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(k.PKCS8)
+	if err != nil {
+		return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+	}
+	private, ok := parsed.(*rsa.PrivateKey)
+	if !ok || k.ID == "" {
+		return nil, fmt.Errorf("signing key %q: not an RSA key with an id", k.ID)
+	}
+	s.parsed[k.ID] = private
+	return private, nil
+}
+
+// current gives the newest key in use.
+func (s *Signer) current(ctx context.Context) (Key, *rsa.PrivateKey, error) {
+	keys, err := s.keys.Keys(ctx)
+	if err != nil {
+		return Key{}, nil, fmt.Errorf("read the signing keys: %w", err)
+	}
+	for _, k := range keys {
+		if k.Alg == string(algorithm) && k.Retired.IsZero() {
+			private, err := s.parse(k)
+			return k, private, err
+		}
+	}
+	return Key{}, nil, errNoKey
+}
+
+// JWKS gives the public part of every key that may still verify something, the
+// retired ones too (RFC 7517 §5).
+func (s *Signer) JWKS(ctx context.Context) (jose.JSONWebKeySet, error) {
+	keys, err := s.keys.Keys(ctx)
+	if err != nil {
+		return jose.JSONWebKeySet{}, fmt.Errorf("read the signing keys: %w", err)
+	}
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, k := range keys {
+		if k.Alg != string(algorithm) {
+			continue
+		}
+		private, err := s.parse(k)
+		if err != nil {
+			return jose.JSONWebKeySet{}, err
+		}
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: private.Public(), KeyID: k.ID, Algorithm: k.Alg, Use: "sig"})
+	}
+	return set, nil
+}
+
+// IDToken are the claims of an id_token (OpenID Connect Core 1.0 §2; fhirUser:
+// SMART App Launch 2.2, "Scopes for requesting identity data").
+type IDToken struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	Audience string `json:"aud"`
+	Expires  int64  `json:"exp"`
+	Issued   int64  `json:"iat"`
+	AuthTime int64  `json:"auth_time,omitempty"`
+	Nonce    string `json:"nonce,omitempty"`
+	// AccessTokenHash binds it to the access token beside it (§3.1.3.6).
+	AccessTokenHash string `json:"at_hash,omitempty"`
+	FHIRUser        string `json:"fhirUser,omitempty"` // absolute URL
+	Profile         string `json:"profile,omitempty"`  // the same URL, for apps that ask with the profile scope
+}
+
+// SignIDToken signs with the newest key in use and names it in kid.
+func (s *Signer) SignIDToken(ctx context.Context, claims IDToken) (string, error) {
+	if claims.Issuer == "" || claims.Subject == "" || claims.Audience == "" || claims.Expires <= claims.Issued {
+		return "", errors.New("token: an id_token needs iss, sub, aud, iat and a later exp")
+	}
+	key, private, err := s.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: private, KeyID: key.ID}},
+		(&jose.SignerOptions{}).WithType("JWT"),
+	)
+	if err != nil {
+		return "", fmt.Errorf("prepare to sign: %w", err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode an id_token: %w", err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("sign an id_token: %w", err)
+	}
+	text, err := signed.CompactSerialize()
+	if err != nil {
+		return "", fmt.Errorf("write an id_token: %w", err)
+	}
+	return text, nil
+}
+
+// AccessTokenHash gives at_hash for an access token under RS256: the left half
+// of its SHA-256 (OpenID Connect Core 1.0 §3.1.3.6).
+func AccessTokenHash(access string) string {
+	sum := sha256.Sum256([]byte(access))
+	return base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2])
+}

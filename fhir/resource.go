@@ -52,8 +52,9 @@ var (
 	idForm   = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
 )
 
-// ValidID says whether s has the form of a FHIR id (R4 datatypes, "id").
-func ValidID(s string) bool { return idForm.MatchString(s) }
+// ValidID says whether s has the form of a FHIR id (R4 datatypes, "id"). "." and
+// ".." have it too but mean something else in a URL, so they are none.
+func ValidID(s string) bool { return idForm.MatchString(s) && s != "." && s != ".." }
 
 // Bytes gives the resource as it came; read only.
 func (r *Resource) Bytes() []byte { return r.root.Raw() }

@@ -34,14 +34,14 @@ var rules = []Rule{
 	{Type: "CompartmentDefinition"},
 	{Type: "Composition", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}}, // R4: subject, author, attester
 	{Type: "ConceptMap"},
-	{Type: "Condition", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                                                                                         // R4: patient, asserter
-	{Type: "Consent", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                                      // R4: patient
-	{Type: "Contract", Class: Shared, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                                                                                       // not in the R4 compartment, yet it names people
-	{Type: "Coverage", Class: Own, Owners: []string{"beneficiary"}, Narrow: []string{"patient", "beneficiary"}},                                                                                                                  // R4: policy-holder, subscriber, beneficiary, payor; the policy of a family belongs to whom it covers, not to who pays
-	{Type: "CoverageEligibilityRequest", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                   // R4: patient
-	{Type: "CoverageEligibilityResponse", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                  // R4: patient
-	{Type: "DetectedIssue", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                                // R4: patient
-	{Type: "Device", Class: Reached, Owners: []string{"patient"}, Narrow: []string{"patient"}, Pointers: []Pointer{{"DeviceUseStatement", "device"}, {"Observation", "device"}, {"Procedure", ""}, {"DeviceRequest", "device"}}}, // not in the R4 compartment; an implant names its patient
+	{Type: "Condition", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                                                                                                                   // R4: patient, asserter
+	{Type: "Consent", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                                                                // R4: patient
+	{Type: "Contract", Class: Shared, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                                                                                                                 // not in the R4 compartment, yet it names people
+	{Type: "Coverage", Class: Own, Owners: []string{"beneficiary"}, Narrow: []string{"patient", "beneficiary"}},                                                                                                                                            // R4: policy-holder, subscriber, beneficiary, payor; the policy of a family belongs to whom it covers, not to who pays
+	{Type: "CoverageEligibilityRequest", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                                             // R4: patient
+	{Type: "CoverageEligibilityResponse", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                                            // R4: patient
+	{Type: "DetectedIssue", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                                                                                          // R4: patient
+	{Type: "Device", Class: Reached, Owners: []string{"patient"}, Narrow: []string{"patient"}, Anchors: []string{"_id"}, Pointers: []Pointer{{"DeviceUseStatement", "device"}, {"Observation", "device"}, {"Procedure", ""}, {"DeviceRequest", "device"}}}, // not in the R4 compartment; an implant names its patient
 	{Type: "DeviceDefinition"},
 	{Type: "DeviceMetric", Class: Reached, Anchors: []string{"_id"}, Pointers: []Pointer{{"Observation", "device"}}},
 	{Type: "DeviceRequest", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                  // R4: subject, performer
@@ -132,7 +132,7 @@ var rules = []Rule{
 	{Type: "SearchParameter"},
 	{Type: "ServiceRequest", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}}, // R4: subject, performer
 	{Type: "Slot", Class: Directory},
-	{Type: "Specimen", Class: Reached, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}, Pointers: []Pointer{{"Observation", "specimen"}, {"DiagnosticReport", "specimen"}}}, // R4: subject; its subject decides when it has one
+	{Type: "Specimen", Class: Reached, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}, Anchors: []string{"_id"}, Pointers: []Pointer{{"Observation", "specimen"}, {"DiagnosticReport", "specimen"}}}, // R4: subject; its subject decides when it has one
 	{Type: "SpecimenDefinition"},
 	{Type: "StructureDefinition"},
 	{Type: "StructureMap"},

@@ -1,0 +1,46 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+// authenticate is step 1: the bearer token (RFC 6750 §2.1, header only) tells
+// which grant this is. A token for another source is no token here.
+func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
+	bearer, err := bearerToken(r)
+	if err != nil {
+		return err
+	}
+	grant, access, scopes, err := g.tokens.Authenticate(r.Context(), bearer)
+	if err != nil {
+		return err
+	}
+	now := g.now()
+	// Whatever the authenticator says, these decide who may read a record, so
+	// they are looked at here too.
+	if grant.Source != x.src.ID || !now.Before(grant.Expires) || !now.Before(access.Expires) {
+		return fault.New(fault.Unauthenticated, "This access token is not valid here.")
+	}
+	x.grant = grant
+	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base}
+	x.log.SetClient(grant.Client)
+	x.event.Client, x.event.Grant, x.event.Patient = grant.Client, grant.ID, grant.Patient
+	x.event.PersonIss, x.event.PersonSub = grant.PersonIssuer, grant.PersonSubject
+	return nil
+}
+
+func bearerToken(r *http.Request) (string, error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return "", fault.New(fault.Unauthenticated, "An access token is needed.")
+	}
+	scheme, bearer, found := strings.Cut(headers[0], " ")
+	if len(headers) > 1 || !found || !strings.EqualFold(scheme, "Bearer") || bearer == "" || strings.ContainsAny(bearer, " ,\t") {
+		return "", fault.New(fault.Unauthenticated, "The Authorization header must hold one bearer token.")
+	}
+	return bearer, nil
+}

@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+// exchange is what the steps of one request know so far.
+type exchange struct {
+	ctx   context.Context
+	src   *source
+	grant token.Grant
+	who   guard.Who
+	ask   guard.Ask
+	plan  guard.Plan
+	// resume holds where a paging link goes on; nil on the first page.
+	resume []pending
+	// next collects where the upstream's further pages are.
+	next []pending
+
+	pretty      bool
+	ifNoneMatch string
+	ignored     []string // parameters dropped under handling=lenient
+
+	event  audit.Event
+	log    *reqctx.Event
+	counts counts
+	proven map[string]bool // Type/id -> may be read with this token
+	proofs int             // fetches made to prove something
+	depth  int             // 0 for the request itself, more for proofs
+}
+
+// counts is what happened to what came back.
+type counts struct{ released, masked, withheld int }
+
+// pending is a page of one of the plan's calls that is still to be fetched.
+type pending struct {
+	Call int    `json:"c"`
+	URL  string `json:"u"`
+}
+
+func (g *Gateway) begin(r *http.Request, src *source) *exchange {
+	log := reqctx.From(r.Context())
+	log.SetSource(src.ID)
+	return &exchange{
+		ctx: r.Context(), src: src, log: log, proven: map[string]bool{},
+		event: audit.Event{Time: g.now(), RequestID: log.ID(), Source: src.ID},
+	}
+}
+
+// sub is an exchange of its own for a proof: same token, same source, nothing
+// of it is released.
+func (x *exchange) sub(ask guard.Ask) *exchange {
+	return &exchange{
+		ctx: x.ctx, src: x.src, grant: x.grant, who: x.who, ask: ask,
+		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1,
+	}
+}

@@ -1,0 +1,151 @@
+// Package gateway is the data path: from a request with a bearer token to the
+// bytes of the patient's own record. serve.go shows the path; each other file
+// is one station on it. It must not know how tokens are issued, how people sign
+// in, or how anything is stored.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+// Authenticator tells what a bearer token stands for.
+type Authenticator interface {
+	// Authenticate gives the grant behind a token that is good now; anything
+	// else is a fault of kind Unauthenticated, or Unavailable when that cannot
+	// be told.
+	Authenticate(ctx context.Context, bearer string) (token.Grant, token.Access, scope.Set, error)
+}
+
+// Sealer makes handles that only this gateway can read and that are good only
+// for what they were bound to.
+type Sealer interface {
+	Seal(plain, bound []byte) (string, error)
+	Open(handle string, bound []byte) ([]byte, error)
+}
+
+// Source is one upstream as apps see it.
+type Source struct {
+	ID       string
+	Name     string
+	Base     fhir.Base // the upstream's own base
+	Upstream upstream.Reader
+	PageSize int // most matches on a page; 0 means 200
+}
+
+// Options configures a Gateway.
+type Options struct {
+	PublicURL string // {base}: FHIR bases are {base}/fhir/{source}
+	Sources   []Source
+	Tokens    Authenticator
+	Audit     audit.Sink
+	Pages     Sealer
+	// SMART serves .well-known/smart-configuration of a source.
+	SMART func(source string) http.Handler
+	// AuthorizeURL and TokenURL stand in the CapabilityStatement.
+	AuthorizeURL, TokenURL string
+	Version                string // of the software, for the CapabilityStatement
+	Now                    func() time.Time
+	// HoldBytes is how much of an answer is checked before its first byte
+	// leaves; 0 means 512 KiB. What is larger streams.
+	HoldBytes int
+}
+
+// Gateway serves the FHIR bases of all sources.
+type Gateway struct {
+	publicURL string
+	sources   map[string]*source
+	tokens    Authenticator
+	audit     audit.Sink
+	pages     Sealer
+	smart     func(source string) http.Handler
+	oauth     oauthURIs
+	version   string
+	now       func() time.Time
+	hold      int
+}
+
+// source is a Source with what follows from it.
+type source struct {
+	Source
+	publicBase string // {public URL}/fhir/{id}
+	reach      *reachMemory
+}
+
+type oauthURIs struct{ authorize, token string }
+
+// New checks the options and makes a Gateway.
+func New(o Options) (*Gateway, error) {
+	switch {
+	case o.PublicURL == "" || strings.HasSuffix(o.PublicURL, "/"):
+		return nil, errors.New("gateway: PublicURL is required, without a trailing slash")
+	case o.Tokens == nil || o.Audit == nil || o.Pages == nil || o.SMART == nil:
+		return nil, errors.New("gateway: Tokens, Audit, Pages and SMART are required")
+	case len(o.Sources) == 0:
+		return nil, errors.New("gateway: at least one source is required")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.HoldBytes == 0 {
+		o.HoldBytes = 512 << 10
+	}
+	g := &Gateway{
+		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, smart: o.SMART,
+		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, hold: o.HoldBytes,
+	}
+	for _, s := range o.Sources {
+		switch {
+		case s.ID == "" || s.Upstream == nil || s.Base == (fhir.Base{}):
+			return nil, fmt.Errorf("gateway: source %q needs an id, a base and an upstream", s.ID)
+		case g.sources[s.ID] != nil:
+			return nil, fmt.Errorf("gateway: source %q is there twice", s.ID)
+		}
+		if s.PageSize == 0 {
+			s.PageSize = 200
+		}
+		g.sources[s.ID] = &source{Source: s, publicBase: o.PublicURL + "/fhir/" + s.ID, reach: newReachMemory()}
+	}
+	return g, nil
+}
+
+// Mount adds the FHIR bases to a router. The router must not clean paths
+// (SkipClean) and must match encoded ones (UseEncodedPath): what a path means
+// is decided once, in parse.go.
+func (g *Gateway) Mount(r *mux.Router) {
+	r.PathPrefix("/fhir/").Handler(cors(http.HandlerFunc(g.route)))
+}
+
+// route tells the open endpoints of a source from the guarded ones.
+func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
+	id, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/fhir/"), "/")
+	src, known := g.sources[id]
+	if !known {
+		handler.Adapt(g.unknownSource, writeOutcome).ServeHTTP(w, r)
+		return
+	}
+	var serve handler.Func
+	switch rest {
+	case ".well-known/smart-configuration":
+		g.smart(id).ServeHTTP(w, r)
+		return
+	case "metadata":
+		serve = func(w http.ResponseWriter, r *http.Request) error { return g.metadata(w, r, src) }
+	default:
+		serve = func(w http.ResponseWriter, r *http.Request) error { return g.serve(w, r, src, rest) }
+	}
+	handler.Adapt(serve, writeOutcome).ServeHTTP(w, r)
+}

@@ -1,0 +1,124 @@
+// Package guard decides, and does nothing else: may this token ask this, what
+// must the upstream be asked instead, and may this resource leave? Every
+// decision is a pure function of who asks, what is asked and what came back.
+// It must not know HTTP, upstreams, caches or stores, so that it can be read
+// and tested whole.
+package guard
+
+import (
+	"strings"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/smart/scope"
+)
+
+// Who is asking: what the token stands for, as seen from one upstream.
+type Who struct {
+	Patient string    // Patient id at the source; "" may see nothing
+	Scopes  scope.Set // as granted
+	Base    fhir.Base // the upstream's base, against which references resolve
+}
+
+func (w Who) whose() compartment.Whose {
+	return compartment.Whose{Base: w.Base, Patient: w.Patient}
+}
+
+// Interaction is a FHIR interaction by its code in the CapabilityStatement.
+type Interaction string
+
+// The interactions that are served.
+const (
+	Read   Interaction = "read"
+	Search Interaction = "search-type"
+)
+
+// Ask is one request, understood completely.
+type Ask struct {
+	Interaction Interaction
+	Type        string
+	ID          string       // Read
+	Query       search.Query // Search
+}
+
+func (a Ask) access() scope.Access {
+	if a.Interaction == Search {
+		return scope.Search
+	}
+	return scope.Read
+}
+
+// Authorise says whether the token covers the interaction on the type at all:
+// step 3 of the path. Errors are faults of kind Forbidden that name the missing
+// scope; nothing depends on whether anything exists.
+func (w Who) Authorise(a Ask) error {
+	if w.Patient == "" {
+		return fault.New(fault.Forbidden, "This token is not bound to a patient, so it opens no record.")
+	}
+	if !compartment.Of(a.Type).Class.Served() {
+		return fault.New(fault.Forbidden, "%s is not open to patient apps.", a.Type)
+	}
+	if !w.covers(a.Type, a.access()) {
+		return fault.New(fault.Forbidden, "This needs the scope patient/%s.%s, which the token does not have.", a.Type, letter(a.access()))
+	}
+	return nil
+}
+
+// covers wants a scope for the whole type: a granular scope covers only a part
+// of it and never stands for the whole. Patient and user level reach the same
+// here, since every token is bound to one patient; system level reaches nothing.
+func (w Who) covers(typ string, a scope.Access) bool {
+	for _, level := range []scope.Level{scope.Patient, scope.User} {
+		for _, r := range w.Scopes.Covering(level, typ, a) {
+			if len(r.Filter) == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func letter(a scope.Access) string {
+	if a == scope.Search {
+		return "s"
+	}
+	return "r"
+}
+
+// strangerIn says whether a search value names a patient other than the own.
+// Values are as the app wrote them: "id", "Type/id" or an absolute URL.
+func (w Who) namesStranger(d search.Definition, value string) (bool, error) {
+	to := w.Base.Resolve(value)
+	switch {
+	case to.Where == fhir.Local:
+		return to.Type == "Patient" && to.ID != w.Patient, nil
+	case to.Where == fhir.Foreign:
+		return false, fault.New(fault.Invalid, "The parameter %s must name a resource of this server.", d.Name)
+	case !fhir.ValidID(value):
+		return false, fault.New(fault.Invalid, "The parameter %s must be written as Type/id.", d.Name)
+	case len(d.Targets) == 1:
+		return d.Targets[0] == "Patient" && value != w.Patient, nil
+	case mayTargetPatient(d) && value != w.Patient:
+		return false, fault.New(fault.Invalid, "The parameter %s may name several types: write it as Type/id.", d.Name)
+	}
+	return false, nil
+}
+
+func mayTargetPatient(d search.Definition) bool {
+	if len(d.Targets) == 0 {
+		return true
+	}
+	for _, t := range d.Targets {
+		if t == "Patient" || t == "Resource" {
+			return true
+		}
+	}
+	return false
+}
+
+// plain takes off the FHIR escapes of a search value.
+func plain(value string) string {
+	return strings.NewReplacer(`\,`, `,`, `\|`, `|`, `\$`, `$`, `\\`, `\`).Replace(value)
+}

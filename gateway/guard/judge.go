@@ -1,0 +1,181 @@
+package guard
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/smart/scope"
+)
+
+// Decision is what happens to one resource.
+type Decision uint8
+
+const (
+	// Withhold is the zero value on purpose: what nobody decided does not leave.
+	Withhold Decision = iota
+	// Keep releases it, with the places in Mask masked.
+	Keep
+	// ProveTargets releases it if every resource in Targets is released.
+	ProveTargets
+	// ProveReach releases it if something of the patient's own, which the token
+	// may read, points to it.
+	ProveReach
+)
+
+// Verdict is the decision on one resource with its reason, which is a constant
+// word for logs and traces and never holds content.
+type Verdict struct {
+	Decision Decision
+	Reason   string
+	Mask     []fhir.Node      // references to other patients, for Keep and the Prove decisions
+	Targets  []fhir.Reference // ProveTargets
+}
+
+func withhold(reason string) Verdict { return Verdict{Reason: reason} }
+
+// Judge decides on one resource that came back: step 6 of the path. It trusts
+// nothing about how the resource was asked for.
+func (w Who) Judge(r *fhir.Resource) Verdict {
+	rule := compartment.Of(r.Type())
+	switch {
+	case r.ID() == "":
+		return withhold("no-id")
+	case !rule.Class.Served():
+		return withhold("closed-type")
+	case !w.covers(r.Type(), scope.Read) && !w.covers(r.Type(), scope.Search):
+		return withhold("scope")
+	}
+	mask, ok := w.whose().Strangers(r)
+	if !ok {
+		return withhold("unmaskable")
+	}
+	switch w.whose().Member(r) {
+	case compartment.Mine:
+		return Verdict{Decision: Keep, Reason: "own", Mask: mask}
+	case compartment.Common:
+		return Verdict{Decision: Keep, Reason: "directory", Mask: mask}
+	case compartment.Foreign:
+		return withhold("foreign")
+	case compartment.Undecided:
+	}
+	return w.judgeUndecided(rule, r, mask)
+}
+
+func (w Who) judgeUndecided(rule compartment.Rule, r *fhir.Resource, mask []fhir.Node) Verdict {
+	if rule.Class != compartment.Through && rule.Class != compartment.Reached {
+		return withhold("no-owner")
+	}
+	targets, ok := w.targets(rule, r)
+	switch {
+	case !ok:
+		return withhold("unprovable-target")
+	case len(targets) > 0:
+		return Verdict{Decision: ProveTargets, Reason: "through", Mask: mask, Targets: targets}
+	case rule.Class == compartment.Reached:
+		return Verdict{Decision: ProveReach, Reason: "reached", Mask: mask}
+	}
+	return withhold("no-target")
+}
+
+// targets gives everything the resource points to through its rule; all of it
+// must be resources of this upstream.
+func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference, bool) {
+	var out []fhir.Reference
+	for _, path := range rule.Through {
+		for ref := range r.Root().At(strings.Split(path, ".")...) {
+			to := w.Base.Resolve(ref.Get("reference").Text())
+			if to.Where != fhir.Local {
+				return nil, false
+			}
+			out = append(out, to)
+		}
+	}
+	return out, true
+}
+
+// JudgeFound decides on one entry of the answer to the plan's call-th search:
+// Judge, and was it asked for at all?
+func (p *Plan) JudgeFound(r *fhir.Resource, call int) Verdict {
+	switch {
+	case p.Ask.Interaction == Read && (r.Type() != p.Ask.Type || r.ID() != p.Ask.ID):
+		return withhold("not-asked")
+	case p.Ask.Interaction == Search && !p.asksFor(r.Type()):
+		return withhold("not-asked")
+	case r.Type() == p.Ask.Type && p.foundEarlier(r, call):
+		return withhold("duplicate")
+	}
+	return p.Who.Judge(r)
+}
+
+// Matches says whether an entry is a match of the search itself rather than an
+// include: by its type and the mode the upstream gave it.
+func (p *Plan) Matches(r *fhir.Resource, mode string) bool {
+	return r.Type() == p.Ask.Type && mode != "include"
+}
+
+func (p *Plan) asksFor(typ string) bool {
+	if typ == p.Ask.Type {
+		return true
+	}
+	for _, in := range p.Ask.Query.RevInclude {
+		if in.Source == typ {
+			return true
+		}
+	}
+	for _, in := range p.Ask.Query.Include {
+		if in.Target == typ {
+			return true
+		}
+		if d, known := search.Lookup(in.Source, in.Param); in.Target == "" && known && (len(d.Targets) == 0 || slices.Contains(d.Targets, typ)) {
+			return true
+		}
+	}
+	return false
+}
+
+// foundEarlier says whether an earlier call of the plan finds this resource too:
+// the first call finds what has an owner element, each further one what its
+// parameter's element names.
+func (p *Plan) foundEarlier(r *fhir.Resource, call int) bool {
+	if call <= 0 || call >= len(p.Calls) {
+		return false
+	}
+	for _, owner := range p.Rule.Owners {
+		for range r.Root().At(strings.Split(owner, ".")...) {
+			return true
+		}
+	}
+	for _, earlier := range p.Calls[1:call] {
+		d, known := search.Lookup(p.Ask.Type, earlier.Added)
+		if !known {
+			continue
+		}
+		for v := range d.Values(r) {
+			if p.Who.Base.Resolve(v.Get("reference").Text()).Is("Patient", p.Who.Patient) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ProofOf says whether a released resource proves the reach of another one: it
+// must be the patient's own, not merely a directory entry, and point to it.
+func (w Who) ProofOf(r *fhir.Resource, typ, id string) bool {
+	v := w.Judge(r)
+	return v.Decision == Keep && v.Reason == "own" && w.pointsTo(r, typ, id)
+}
+
+// pointsTo looks for the reference, and for attachment URLs, anywhere in r.
+func (w Who) pointsTo(r *fhir.Resource, typ, id string) bool {
+	found := false
+	r.Root().Descend(func(n fhir.Node) {
+		if name := n.Name(); !found && n.IsString() && (name == "reference" || name == "url") {
+			found = w.Base.Resolve(n.Text()).Is(typ, id)
+		}
+	})
+	return found
+}

@@ -1,0 +1,258 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+const (
+	maxQuery = 16 << 10 // bytes of a query string or a _search body
+	pageName = "_page"  // our own parameter: a sealed paging handle
+)
+
+// parse is step 2: the request becomes one typed interaction. Names are decoded
+// once; what is not understood is refused and never forwarded.
+func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
+	if err := refuseOverrides(r); err != nil {
+		return err
+	}
+	if err := acceptsJSON(r.Header.Values("Accept")); err != nil {
+		return err
+	}
+	segments, err := splitPath(path)
+	if err != nil {
+		return err
+	}
+	x.log.SetRoute("/fhir/{source}/" + routeOf(segments))
+	if len(segments) == 0 || segments[0] == "" {
+		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
+	}
+	typ := segments[0]
+	if !search.IsResourceType(typ) {
+		return notAType(typ)
+	}
+	x.ask.Type, x.event.Type = typ, typ
+	switch {
+	case len(segments) == 1 && isGet(r):
+		return g.parseSearch(x, r, nil)
+	case len(segments) == 2 && segments[1] == "_search" && r.Method == http.MethodPost:
+		body, err := formBody(r)
+		if err != nil {
+			return err
+		}
+		return g.parseSearch(x, r, body)
+	case len(segments) == 2 && segments[1] != "_search" && !strings.HasPrefix(segments[1], "$") && isGet(r):
+		return parseRead(x, r, segments[1])
+	case len(segments) > 2 || strings.HasPrefix(segments[1:][0], "$"):
+		return fault.New(fault.Unsupported, "This interaction is not available; read and search are.")
+	}
+	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
+}
+
+func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// notAType tells operations and history on the system level from names that
+// mean nothing.
+func notAType(name string) error {
+	if strings.HasPrefix(name, "$") || strings.HasPrefix(name, "_") {
+		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
+	}
+	return fault.New(fault.NotFound, "There is no such resource type in FHIR R4.")
+}
+
+// routeOf is the path for the log: names that are known, {id} for the rest.
+func routeOf(segments []string) string {
+	shown := make([]string, len(segments))
+	for i, s := range segments {
+		switch {
+		case search.IsResourceType(s), s == "_search", s == "_history":
+			shown[i] = s
+		case strings.HasPrefix(s, "$"):
+			shown[i] = "{operation}"
+		default:
+			shown[i] = "{id}"
+		}
+	}
+	return strings.Join(shown, "/")
+}
+
+// splitPath decodes each segment once. A segment that decodes to something with
+// a slash, or an empty one in the middle, names nothing.
+func splitPath(path string) ([]string, error) {
+	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	for i, s := range segments {
+		decoded, err := url.PathUnescape(s)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "The path is not well formed.")
+		}
+		if i > 0 && decoded == "" || strings.ContainsAny(decoded, "/\\;\x00") {
+			return nil, fault.New(fault.NotFound, "Not found.")
+		}
+		segments[i] = decoded
+	}
+	return segments, nil
+}
+
+// refuseOverrides: a method that is not the method is an attempt to get past
+// something (PITFALLS 16).
+func refuseOverrides(r *http.Request) error {
+	for _, h := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
+		if r.Header.Get(h) != "" {
+			return fault.New(fault.Invalid, "Method override headers are not accepted.")
+		}
+	}
+	return nil
+}
+
+// acceptsJSON: JSON is the only format here (R4 http, section 3.1.0.1.11).
+func acceptsJSON(accept []string) error {
+	if len(accept) == 0 {
+		return nil
+	}
+	for _, one := range strings.Split(strings.Join(accept, ","), ",") {
+		media, params, err := mime.ParseMediaType(strings.TrimSpace(one))
+		if err != nil || params["q"] == "0" {
+			continue
+		}
+		switch media {
+		case "*/*", "application/*", "application/json", "application/fhir+json", "application/json+fhir", "text/json":
+			return nil
+		}
+	}
+	return fault.New(fault.NotAcceptable, "Only JSON is available: send Accept: application/fhir+json.")
+}
+
+func parseRead(x *exchange, r *http.Request, id string) error {
+	if !fhir.ValidID(id) {
+		return fault.New(fault.NotFound, "Not found.") // as for an id that is not there
+	}
+	pairs, err := search.ParsePairs(r.URL.RawQuery)
+	if err != nil {
+		return searchFault(err)
+	}
+	for _, p := range pairs {
+		if p.Name != "_format" && p.Name != "_pretty" {
+			return fault.New(fault.Invalid, "A read takes no parameters but _format and _pretty.")
+		}
+		if p.Name == "_format" {
+			if err := acceptsFormat(p.Value); err != nil {
+				return err
+			}
+		}
+	}
+	x.ask.Interaction, x.ask.ID = guard.Read, id
+	x.event.Interaction, x.event.ResourceID = string(guard.Read), id
+	x.log.SetInteraction(string(guard.Read))
+	x.ifNoneMatch = r.Header.Get("If-None-Match")
+	return nil
+}
+
+func acceptsFormat(value string) error {
+	if value == "json" {
+		return nil
+	}
+	// "+" of application/fhir+json arrives as a space when it was not encoded.
+	return acceptsJSON([]string{strings.ReplaceAll(value, " ", "+")})
+}
+
+func (g *Gateway) parseSearch(x *exchange, r *http.Request, body []search.Pair) error {
+	x.ask.Interaction = guard.Search
+	x.event.Interaction = string(guard.Search)
+	x.log.SetInteraction(string(guard.Search))
+	if len(r.URL.RawQuery) > maxQuery {
+		return fault.New(fault.TooLarge, "The query is too long.")
+	}
+	pairs, err := search.ParsePairs(r.URL.RawQuery)
+	if err != nil {
+		return searchFault(err)
+	}
+	pairs, err = merge(pairs, body)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(pairs, func(p search.Pair) bool { return p.Name == pageName }); i >= 0 {
+		return g.resumePage(x, pairs, i)
+	}
+	return g.understand(x, pairs, !lenient(r))
+}
+
+// merge joins URL and body of a POST _search. The same name in both with other
+// values is refused: upstreams disagree on which one counts (PITFALLS 11).
+func merge(inURL, inBody []search.Pair) ([]search.Pair, error) {
+	out := slices.Clone(inURL)
+	for _, p := range inBody {
+		if slices.Contains(inURL, p) {
+			continue
+		}
+		if slices.ContainsFunc(inURL, func(u search.Pair) bool { return u.Name == p.Name }) {
+			return nil, fault.New(fault.Invalid, "A parameter is in the URL and in the body with different values.")
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (g *Gateway) understand(x *exchange, pairs []search.Pair, strict bool) error {
+	q, err := search.Parse(x.ask.Type, pairs, search.Options{Strict: strict, MaxCount: x.src.PageSize})
+	if err != nil {
+		return searchFault(err)
+	}
+	x.ask.Query, x.ignored = q, q.Ignored
+	var names []string
+	for _, p := range q.Params {
+		names = append(names, p.Definition.Name)
+	}
+	slices.Sort(names)
+	x.event.Query = strings.Join(slices.Compact(names), ",")
+	return nil
+}
+
+// lenient follows R4 http section 3.1.0.1.5: unknown parameters are dropped
+// with a warning when the app asks for it, and refused otherwise.
+func lenient(r *http.Request) bool {
+	for _, p := range r.Header.Values("Prefer") {
+		if strings.Contains(strings.ReplaceAll(p, " ", ""), "handling=lenient") {
+			return true
+		}
+	}
+	return false
+}
+
+func formBody(r *http.Request) ([]search.Pair, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/x-www-form-urlencoded" {
+		return nil, fault.New(fault.UnsupportedMedia, "A _search body must be application/x-www-form-urlencoded.")
+	}
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxQuery+1))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "The body could not be read.")
+	}
+	if len(raw) > maxQuery {
+		return nil, fault.New(fault.TooLarge, "The body is too long.")
+	}
+	pairs, err := search.ParsePairs(string(raw))
+	if err != nil {
+		return nil, searchFault(err)
+	}
+	return pairs, nil
+}
+
+// searchFault passes on what the parser says, which names parameters and never
+// values.
+func searchFault(err error) error {
+	var understood *search.Error
+	if errors.As(err, &understood) {
+		return fault.New(fault.Invalid, "%s", understood.Error())
+	}
+	return fault.Wrap(err, fault.Invalid, "The query is not well formed.")
+}

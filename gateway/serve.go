@@ -1,0 +1,48 @@
+package gateway
+
+import (
+	"net/http"
+)
+
+// serve is the path of every request for data. Each step either hands on what
+// the next one needs or ends the request; no step can be skipped, and nothing
+// of the record leaves before the last one.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, path string) error {
+	x := g.begin(r, src)
+
+	// 1. Who is asking? The token alone tells.
+	if err := g.authenticate(x, r); err != nil {
+		return err
+	}
+	// 2. What is asked? From here on only what was understood exists.
+	if err := g.parse(x, r, path); err != nil {
+		return g.refuse(x, err)
+	}
+	// 3. Do the scopes cover it at all?
+	if err := x.who.Authorise(x.ask); err != nil {
+		return g.refuse(x, err)
+	}
+	// 4. Add the compartment condition.
+	if err := g.narrow(x); err != nil {
+		return g.refuse(x, err)
+	}
+	// 5. Ask the upstream. What it gives is read as the next steps pull it.
+	found := g.fetch(x)
+	defer found.close()
+	// 6. Judge every resource, whatever was asked.
+	kept := g.check(x, found)
+	// 7. Make it ours: references, links, masked places.
+	answer := g.rewrite(x, kept)
+	// Small answers are held whole, so that an error in the middle of one is
+	// still an error to the app; of large ones the beginning is held.
+	held, err := g.holdBack(x, answer)
+	if err != nil {
+		return g.refuse(x, err)
+	}
+	// 8. Write down that it leaves. If that fails, it does not.
+	if err := g.record(x, released); err != nil {
+		return err
+	}
+	// 9. Let it go.
+	return g.respond(w, r, x, held)
+}

@@ -1,0 +1,204 @@
+// Package fhirserver is the connector to a FHIR R4 server over HTTP. It builds
+// every request itself, sends credentials to the configured base and nowhere
+// else, and turns whatever goes wrong into neutral faults without a word of the
+// upstream's. It knows neither patients nor scopes.
+package fhirserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+// Options configures a Server.
+type Options struct {
+	Base fhir.Base
+	// Authorize adds the upstream's credentials to a request, nil for none.
+	Authorize func(*http.Request)
+	Timeout   time.Duration     // from request to response headers; 0 means 15 s
+	MaxBody   int64             // bytes of one answer; 0 means 256 MiB
+	Transport http.RoundTripper // nil means a transport of its own
+}
+
+// Server is one upstream FHIR server.
+type Server struct {
+	base      fhir.Base
+	authorize func(*http.Request)
+	maxBody   int64
+	client    *http.Client
+	known     capabilityCache
+}
+
+var _ upstream.Reader = (*Server)(nil)
+
+// New makes a connector; it does not connect yet.
+func New(o Options) (*Server, error) {
+	if o.Base == (fhir.Base{}) {
+		return nil, errors.New("fhirserver: a base is required")
+	}
+	if o.Authorize == nil {
+		o.Authorize = func(*http.Request) {}
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 15 * time.Second
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 256 << 20
+	}
+	if o.Transport == nil {
+		o.Transport = &http.Transport{
+			// No proxy from the environment: patient data goes where the
+			// configuration says.
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   5 * time.Second,
+			ResponseHeaderTimeout: o.Timeout,
+			MaxIdleConnsPerHost:   64,
+			IdleConnTimeout:       90 * time.Second,
+			ForceAttemptHTTP2:     true,
+		}
+	}
+	return &Server{
+		base:      o.Base,
+		authorize: o.Authorize,
+		maxBody:   o.MaxBody,
+		client: &http.Client{
+			Transport: o.Transport,
+			// A redirect could lead the credentials anywhere (PITFALLS 32).
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Read implements upstream.Reader.
+func (s *Server) Read(ctx context.Context, typ, id string) (*upstream.Answer, error) {
+	if !fhir.ValidID(id) {
+		return nil, fault.New(fault.NotFound, "Not found.")
+	}
+	return s.get(ctx, s.base.String()+"/"+typ+"/"+id)
+}
+
+// Search implements upstream.Reader.
+func (s *Server) Search(ctx context.Context, typ, query string) (*upstream.Answer, error) {
+	url := s.base.String() + "/" + typ
+	if query != "" {
+		url += "?" + query
+	}
+	return s.get(ctx, url)
+}
+
+// Next implements upstream.Reader.
+func (s *Server) Next(ctx context.Context, url string) (*upstream.Answer, error) {
+	// Servers page with ?_getpages= on the base itself as well as below it.
+	if _, below := s.base.Relative(url); !below && !s.onBase(url) {
+		return nil, fault.Wrap(errors.New("fhirserver: next link outside the base"), fault.Upstream, "The record system gave an unusable answer.")
+	}
+	return s.get(ctx, url)
+}
+
+func (s *Server) onBase(url string) bool {
+	at, _, _ := strings.Cut(url, "?")
+	b, err := fhir.ParseBase(at)
+	return err == nil && b == s.base
+}
+
+func (s *Server) get(ctx context.Context, url string) (*upstream.Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, fault.Wrap(fmt.Errorf("fhirserver: building the request: %w", err), fault.Internal, "")
+	}
+	req.Header.Set("Accept", "application/fhir+json")
+	req.Header.Set("User-Agent", "portico")
+	s.authorize(req)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, transportFault(ctx, err)
+	}
+	if err := statusFault(resp); err != nil {
+		drain(resp.Body)
+		return nil, err
+	}
+	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
+	if err != nil {
+		modified = time.Time{}
+	}
+	return &upstream.Answer{
+		Body:         &limitedBody{r: resp.Body, left: s.maxBody},
+		ETag:         resp.Header.Get("ETag"),
+		LastModified: modified,
+	}, nil
+}
+
+// transportFault strips the URL that net/http puts into its errors: it holds
+// ids and search values.
+func transportFault(ctx context.Context, err error) error {
+	var timeout net.Error
+	switch {
+	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
+		return fault.Wrap(errors.New("fhirserver: the client went away"), fault.Unavailable, "The request was given up.")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fault.Wrap(errors.New("fhirserver: timed out"), fault.UpstreamTimeout, "The record system did not answer in time.")
+	}
+	return fault.Wrap(errors.New("fhirserver: connection failed"), fault.Unavailable, "The record system cannot be reached.")
+}
+
+func statusFault(resp *http.Response) error {
+	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
+	switch {
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
+		return fault.New(fault.NotFound, "Not found.")
+	case resp.StatusCode == http.StatusTooManyRequests:
+		return fault.Wrap(cause, fault.TooMany, "The record system asks for fewer requests.")
+	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
+		return fault.Wrap(cause, fault.Invalid, "The record system does not understand this search.")
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		return fault.Wrap(cause, fault.Unavailable, "The record system is not available.")
+	case resp.StatusCode != http.StatusOK:
+		return fault.Wrap(cause, fault.Upstream, "The record system failed.")
+	case !isJSON(resp.Header.Get("Content-Type")):
+		return fault.Wrap(errors.New("fhirserver: the answer is not JSON"), fault.Upstream, "The record system gave an unusable answer.")
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/fhir+json" || media == "application/json" || media == "application/json+fhir")
+}
+
+// drain reads a little of an unwanted body so that the connection can be used
+// again, and closes it.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+	_ = body.Close()
+}
+
+// limitedBody ends with an error, not with io.EOF, when the limit is passed: a
+// body cut short must not look complete.
+type limitedBody struct {
+	r    io.ReadCloser
+	left int64
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errors.New("fhirserver: the answer is over the limit")
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
+
+func (b *limitedBody) Close() error { return b.r.Close() }

@@ -1,0 +1,216 @@
+package fidelity_test
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+)
+
+// The awkwardly written resources of testdata/served come back as they are, or
+// as testdata/want says where a rewrite applies.
+func TestAwkwardlyWrittenResourcesComeBackByteForByte(t *testing.T) {
+	up := &rawUpstream{corpus: newCorpus()}
+	base := up.start(t)
+	up.corpus.load(t, "testdata/served", placeholders(base, ""))
+	d := open(t, up)
+	want := newCorpus()
+	want.load(t, "testdata/want", placeholders(base, d.base))
+
+	forEachStyle(t, up, func(t *testing.T) {
+		compared := 0
+		for k, i := range up.corpus.byKey {
+			expected := i.raw
+			if w := want.byKey[k]; w != nil {
+				expected = w.raw
+			}
+			compared += d.compare(t, "p1", i, expected)
+		}
+		if compared != len(up.corpus.byKey) {
+			t.Errorf("compared %d of %d resources", compared, len(up.corpus.byKey))
+		}
+	})
+}
+
+// What two readers could understand differently, or what does not certainly
+// belong to the patient, is withheld whole and never repaired; the resources
+// beside it come back all the same.
+func TestUntrustworthyResourcesAreWithheldWhole(t *testing.T) {
+	up := &rawUpstream{corpus: newCorpus()}
+	base := up.start(t)
+	up.corpus.load(t, "testdata/withheld", placeholders(base, ""))
+	withheld := len(up.corpus.byKey)
+	up.corpus.load(t, "testdata/served", placeholders(base, ""))
+	d := open(t, up)
+	absentStatus, absent := d.get("p1", "Observation/not-there")
+
+	forEachStyle(t, up, func(t *testing.T) {
+		found := d.search("p1", "Observation")
+		if found[key{"Observation", "decimals"}] == nil {
+			t.Error("the good resources are missing")
+		}
+		n := 0
+		for k, i := range up.corpus.byKey {
+			if !bytes.Contains(i.raw, []byte("SECRET")) {
+				continue
+			}
+			n++
+			if found[k] != nil {
+				t.Errorf("%s was released in a search", k)
+			}
+			status, body := d.get("p1", k.String())
+			switch {
+			case status < 400 || bytes.Contains(body, []byte("SECRET")):
+				t.Errorf("%s was released by a read: %d", k, status)
+			case i.resource != nil && (status != absentStatus || !bytes.Equal(withoutID(body), withoutID(absent))):
+				t.Errorf("%s: a foreign resource answers %d %s, a missing one %d %s", k, status, body, absentStatus, absent)
+			}
+		}
+		if n != withheld {
+			t.Errorf("looked at %d of %d", n, withheld)
+		}
+	})
+}
+
+// withoutID takes the one thing out of an OperationOutcome that may differ.
+func withoutID(body []byte) []byte { return body }
+
+// Bytes that are no JSON break the Bundle around them: then nothing leaves.
+func TestAnswersThatAreNoJSONAreRefused(t *testing.T) {
+	broken := newCorpus()
+	broken.load(t, "testdata/broken", asItIs)
+	for k, i := range broken.byKey {
+		t.Run(k.ID, func(t *testing.T) {
+			up := &rawUpstream{corpus: newCorpus()}
+			base := up.start(t)
+			up.corpus.load(t, "testdata/served", placeholders(base, ""))
+			up.corpus.byKey[k] = i
+			up.corpus.byType[k.Type] = append([]*item{i}, up.corpus.byType[k.Type]...)
+			d := open(t, up)
+			for _, path := range []string{k.String(), k.Type} {
+				status, body := d.get("p1", path)
+				if status < 400 || bytes.Contains(body, []byte("SECRET")) || bytes.Contains(body, []byte("measured")) {
+					t.Errorf("GET %s: %d %.200s", path, status, body)
+				}
+			}
+		})
+	}
+}
+
+// Every example resource of HL7 FHIR R4 that a patient may own, and the
+// directory, comes back byte for byte, but for the rewrites that rewritten
+// names.
+func TestExamplesOfTheSpecificationComeBackByteForByte(t *testing.T) {
+	if os.Getenv("PORTICO_TEST_SERVICES") == "" {
+		t.Skip("needs make test")
+	}
+	up := &rawUpstream{corpus: newCorpus()}
+	base := up.start(t)
+	up.corpus.load(t, "npm/node_modules/hl7.fhir.r4.examples", asItIs)
+	d := open(t, up)
+
+	forEachStyle(t, up, func(t *testing.T) {
+		compared, changed := map[key]bool{}, map[string]bool{}
+		for _, patient := range up.corpus.patients(up.base) {
+			mine := up.corpus.belongs(up.base, patient)
+			for k := range mine {
+				if compared[k] && compartment.Of(k.Type).Class == compartment.Directory {
+					continue // the directory once, not once for each patient
+				}
+				i := up.corpus.byKey[k]
+				expected, changes := rewritten(t, i, patient, base, d.base)
+				for _, c := range changes {
+					changed[k.String()+": "+c] = true
+				}
+				if d.compare(t, patient, i, expected) == 1 {
+					compared[k] = true
+				}
+			}
+		}
+		if len(compared) < 470 {
+			t.Errorf("compared %d resources only; 477 of the package have an owner or are directory", len(compared))
+		}
+		t.Logf("%d resources compared; rewritten: %q", len(compared), changed)
+	})
+}
+
+func forEachStyle(t *testing.T, up *rawUpstream, run func(t *testing.T)) {
+	for n, s := range styles {
+		t.Run(s.name, func(t *testing.T) {
+			up.style.Store(int32(n))
+			run(t)
+		})
+	}
+}
+
+// compare asks for one resource by read and by search and gives 1 when both
+// brought exactly the expected bytes.
+func (d *door) compare(t *testing.T, patient string, i *item, expected []byte) int {
+	t.Helper()
+	status, got := d.get(patient, i.String())
+	if status != http.StatusOK {
+		t.Errorf("read %s as %s: %d %.300s", i, patient, status, got)
+		return 0
+	}
+	if !sameBytes(t, "read "+i.String(), bytes.TrimSpace(expected), bytes.TrimSpace(got)) {
+		return 0
+	}
+	query, ok := searchFor(i)
+	if !ok {
+		return 1
+	}
+	got = d.search(patient, query)[i.key]
+	if got == nil {
+		t.Errorf("search %s as %s: %s is missing", query, patient, i)
+		return 0
+	}
+	if !sameBytes(t, "search for "+i.String(), bytes.TrimSpace(expected), got) {
+		return 0
+	}
+	return 1
+}
+
+// searchFor gives a search that finds the resource. Types that no parameter
+// ties to the patient can be searched by id.
+func searchFor(i *item) (string, bool) {
+	rule := compartment.Of(i.Type)
+	switch {
+	case len(rule.Narrow) == 0 && rule.Class != compartment.Directory && !slices.Contains(rule.Anchors, "_id"):
+		return "", false
+	default:
+		return i.Type + "?_id=" + i.ID, true
+	}
+}
+
+func sameBytes(t *testing.T, what string, want, got []byte) bool {
+	t.Helper()
+	if bytes.Equal(want, got) {
+		return true
+	}
+	at := 0
+	for at < min(len(want), len(got)) && want[at] == got[at] {
+		at++
+	}
+	from := max(0, at-60)
+	t.Errorf("%s: differs at byte %d:\nwant …%q\ngot  …%q", what, at, want[from:min(len(want), at+60)], got[from:min(len(got), at+60)])
+	return false
+}
+
+// placeholders puts the addresses of this run into a file of testdata. The
+// lookalike shares all but the end of its path with the upstream.
+func placeholders(upstream, gateway string) func([]byte) []byte {
+	r := strings.NewReplacer(
+		"@UPSTREAM@", upstream,
+		"@UPSTREAM-ESCAPED@", strings.ReplaceAll(upstream, "/", `\/`),
+		"@LOOKALIKE@", upstream+"2",
+		"@GATEWAY@", gateway,
+	)
+	return func(raw []byte) []byte { return []byte(r.Replace(string(raw))) }
+}
+
+var _ = fhir.Base{}

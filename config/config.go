@@ -1,0 +1,180 @@
+// Package config owns the operator's configuration file: its shape, and the
+// checks that refuse what cannot work with file, line, column and a sentence
+// that says what to do. It holds data only; it must not know what the parts
+// that are configured do with it, and nothing but cmd reads it.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a whole file. The comments of docs/portico.example.yaml are the
+// reference for each key. Load has checked everything and set the defaults.
+type Config struct {
+	PublicURL         string             `yaml:"public_url"` // no trailing slash
+	Listen            string             `yaml:"listen"`
+	TLS               *TLS               `yaml:"tls"` // nil: plain HTTP
+	InsecurePlainHTTP bool               `yaml:"insecure_plain_http"`
+	TrustedProxies    []netip.Prefix     `yaml:"trusted_proxies"`
+	Store             Store              `yaml:"store"`
+	SealKey           Secret             `yaml:"seal_key"` // base64 of 32 bytes; see SealKeyBytes
+	Sessions          Sessions           `yaml:"sessions"`
+	Tokens            Tokens             `yaml:"tokens"`
+	IdentityProviders []IdentityProvider `yaml:"identity_providers"`
+	Sources           []Source           `yaml:"sources"`
+	Clients           []Client           `yaml:"clients"`
+	Log               Log                `yaml:"log"`
+}
+
+// TLS names the certificate of Portico's own listener.
+type TLS struct {
+	CertFile   string `yaml:"cert_file"` // absolute or relative to the configuration file; Load makes it usable
+	KeyFile    string `yaml:"key_file"`
+	MinVersion string `yaml:"min_version"` // "1.2" or "1.3"
+}
+
+// Store says where durable state is kept.
+type Store struct {
+	SQLite string `yaml:"sqlite"` // file
+}
+
+// Sessions bounds browser sessions.
+type Sessions struct {
+	Idle     time.Duration `yaml:"idle"`
+	Absolute time.Duration `yaml:"absolute"`
+}
+
+// Tokens bounds what apps get.
+type Tokens struct {
+	AccessLifetime time.Duration `yaml:"access_lifetime"`
+	GrantLifetime  time.Duration `yaml:"grant_lifetime"`
+}
+
+// IdentityProvider is an OpenID provider at which people sign in.
+type IdentityProvider struct {
+	ID                string   `yaml:"id"`
+	Name              string   `yaml:"name"`
+	Issuer            string   `yaml:"issuer"` // compared exactly, a trailing slash included
+	ClientID          string   `yaml:"client_id"`
+	ClientSecret      Secret   `yaml:"client_secret"` // zero: a public client
+	Scopes            []string `yaml:"scopes"`
+	InsecurePlainHTTP bool     `yaml:"insecure_plain_http"`
+}
+
+// Source is one EHR and the FHIR base that Portico offers for it.
+type Source struct {
+	ID                string        `yaml:"id"`
+	Name              string        `yaml:"name"`
+	FHIRBase          string        `yaml:"fhir_base"` // no trailing slash
+	IdentityProvider  string        `yaml:"identity_provider"`
+	Auth              Auth          `yaml:"auth"`
+	PatientFrom       PatientFrom   `yaml:"patient_from"`
+	Timeout           time.Duration `yaml:"timeout"`
+	MaxPageSize       int           `yaml:"max_page_size"`
+	InsecurePlainHTTP bool          `yaml:"insecure_plain_http"`
+}
+
+// The ways to authenticate to an EHR.
+const (
+	AuthNone   = "none"
+	AuthBasic  = "basic"
+	AuthBearer = "bearer"
+)
+
+// Auth is how Portico authenticates to an EHR.
+type Auth struct {
+	Type     string `yaml:"type"`
+	Username string `yaml:"username"`
+	Password Secret `yaml:"password"`
+	Token    Secret `yaml:"token"`
+}
+
+// What the claim that names a patient holds.
+const (
+	AsReference  = "reference"
+	AsID         = "id"
+	AsIdentifier = "identifier"
+)
+
+// PatientFrom says how the provider's claims name the patient at a source.
+type PatientFrom struct {
+	Claim  string `yaml:"claim"`
+	As     string `yaml:"as"`
+	System string `yaml:"system"` // of an identifier
+}
+
+// The types of client of RFC 6749 §2.1.
+const (
+	ClientPublic       = "public"
+	ClientConfidential = "confidential"
+)
+
+// Client is a registered app.
+type Client struct {
+	ID              string   `yaml:"id"`
+	Name            string   `yaml:"name"`
+	Owner           string   `yaml:"owner"`
+	URL             string   `yaml:"url"`
+	Type            string   `yaml:"type"`
+	Secret          Secret   `yaml:"secret"`
+	RedirectURIs    []string `yaml:"redirect_uris"`
+	AnyLoopbackPort bool     `yaml:"any_loopback_port"`
+	Scopes          []string `yaml:"scopes"`  // empty: anything a patient app may have
+	Sources         []string `yaml:"sources"` // empty: all
+}
+
+// Log says how the operational log is written.
+type Log struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// defaults is what stands where the file says nothing.
+func defaults() Config {
+	return Config{
+		Listen:   "127.0.0.1:8080",
+		Sessions: Sessions{Idle: 30 * time.Minute, Absolute: 8 * time.Hour},
+		Tokens:   Tokens{AccessLifetime: 15 * time.Minute, GrantLifetime: 90 * day},
+		Log:      Log{Level: "info", Format: "text"},
+	}
+}
+
+// fillIn sets the defaults inside lists and optional sections.
+func (c *Config) fillIn() {
+	if c.TLS != nil && c.TLS.MinVersion == "" {
+		c.TLS.MinVersion = "1.2"
+	}
+	for i := range c.IdentityProviders {
+		p := &c.IdentityProviders[i]
+		if p.Name == "" {
+			p.Name = p.ID
+		}
+		if p.Scopes == nil {
+			p.Scopes = []string{"openid", "profile"}
+		}
+	}
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		if s.Timeout == 0 {
+			s.Timeout = 30 * time.Second
+		}
+		if s.MaxPageSize == 0 {
+			s.MaxPageSize = 100
+		}
+		if s.Auth.Type == "" {
+			s.Auth.Type = AuthNone
+		}
+		if s.PatientFrom.Claim == "" {
+			s.PatientFrom.Claim = "fhirUser"
+		}
+		if s.PatientFrom.As == "" {
+			switch s.PatientFrom.Claim {
+			case "fhirUser":
+				s.PatientFrom.As = AsReference
+			default:
+				s.PatientFrom.As = AsID
+			}
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package records
+
+import (
+	"fmt"
+	"time"
+)
+
+// chart writes the resources of one unit of the set: a patient, a clinic or the
+// shared directory. Every resource goes through add, so that id, meta and
+// Provenance are in one place.
+type chart struct {
+	world   *world
+	prefix  string // of the ids; "" for the directory
+	out     [][]byte
+	scratch []byte
+	numbers map[string]int
+	sources []source // what Provenance has to tell about
+}
+
+// source remembers one resource until its Provenance is written.
+type source struct {
+	group, reference string
+	at               time.Time
+	author           reference
+}
+
+// entry is a resource about to be written.
+type entry struct {
+	typ, id string
+	profile string    // name of a US Core profile, "" for none
+	at      time.Time // when it was last changed
+	version int       // 0 counts as 1
+	group   string    // resources with one group share a Provenance; "" means typ
+	author  reference // who is said to have written it
+}
+
+// id numbers a resource within its unit: p-00001-lab-12.
+func (c *chart) id(kind string) string {
+	if c.numbers == nil {
+		c.numbers = map[string]int{}
+	}
+	c.numbers[kind]++
+	return fmt.Sprintf("%s%s-%d", c.prefix, kind, c.numbers[kind])
+}
+
+// add writes one resource and remembers it for its Provenance.
+func (c *chart) add(e entry, body obj) {
+	if e.at.IsZero() || e.at.After(c.world.today) {
+		e.at = c.world.today.Add(-6 * time.Hour)
+	}
+	meta := obj{{"versionId", fmt.Sprint(max(1, e.version))}, {"lastUpdated", updated(e.at)}}
+	if e.profile != "" {
+		meta = append(meta, field{"profile", list{usCore + e.profile}})
+	}
+	full := make(obj, 0, len(body)+3)
+	full = append(full, field{"resourceType", e.typ}, field{"id", e.id}, field{"meta", meta})
+	full = append(full, body...)
+	c.scratch = full.appendTo(c.scratch[:0])
+	c.out = append(c.out, append(make([]byte, 0, len(c.scratch)), c.scratch...))
+	if e.typ == "Provenance" {
+		return
+	}
+	group := e.group
+	if group == "" {
+		group = e.typ
+	}
+	c.sources = append(c.sources, source{group, e.typ + "/" + e.id, e.at, e.author})
+}
+
+// targetsEach bounds one Provenance; an EHR writes one per batch of entries.
+const targetsEach = 24
+
+// provenance says of everything written so far who wrote it and who passed it
+// on. Resources of one Provenance are of one type and category, so that whoever
+// may read one of them may as a rule read them all.
+func (c *chart) provenance() {
+	var order []string
+	groups := map[string][]source{}
+	for _, s := range c.sources {
+		key := s.group + " " + s.author.target
+		if groups[key] == nil {
+			order = append(order, key)
+		}
+		groups[key] = append(groups[key], s)
+	}
+	for _, key := range order {
+		for rest := groups[key]; len(rest) > 0; {
+			n := min(targetsEach, len(rest))
+			c.provenanceOf(rest[:n])
+			rest = rest[n:]
+		}
+	}
+	c.sources = nil
+}
+
+func (c *chart) provenanceOf(sources []source) {
+	targets, recorded := make(list, 0, len(sources)), time.Time{}
+	for _, s := range sources {
+		targets = append(targets, obj{{"reference", s.reference}})
+		if s.at.After(recorded) {
+			recorded = s.at
+		}
+	}
+	author := sources[0].author
+	if author.target == "" {
+		author = healthSystem
+	}
+	agent := func(system, role, display string, who reference) obj {
+		out := obj{{"type", code{system, role, display}.concept()}, {"who", who.json()}}
+		if who != healthSystem {
+			out = append(out, field{"onBehalfOf", healthSystem.json()})
+		}
+		return out
+	}
+	id := c.id("prov")
+	c.add(entry{typ: "Provenance", id: id, profile: "us-core-provenance", at: recorded}, obj{
+		{"target", targets},
+		{"recorded", updated(recorded)},
+		{"activity", code{terminology + "v3-DataOperation", "CREATE", "create"}.concept()},
+		{"agent", list{
+			agent(terminology+"provenance-participant-type", "author", "Author", author),
+			agent(usCodes+"us-core-provenance-participant-type", "transmitter", "Transmitter", transmitter),
+		}},
+	})
+}

@@ -26,8 +26,13 @@ type Definition struct {
 	Type       string   // resource type the parameter belongs to
 	Name       string   // as written in a query
 	Kind       Kind     // how values are read and compared
-	Expression string   // FHIRPath subset, alternatives joined by " | "
+	Expression string   // FHIRPath subset, alternatives joined by " | ", choice elements as name[x]
 	Targets    []string // Reference: allowed target types, empty when not a reference
+
+	// Compartment says that the parameter names the patient compartment
+	// (CompartmentDefinition/patient, and every "patient"): apps may give it
+	// one plain value only.
+	Compartment bool
 }
 
 // Query is a search that has been understood completely. What was not

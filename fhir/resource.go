@@ -73,3 +73,10 @@ func (r *Resource) VersionID() string { return r.root.Get("meta").Get("versionId
 
 // LastUpdated gives meta.lastUpdated as it stands, "" when there is none.
 func (r *Resource) LastUpdated() string { return r.root.Get("meta").Get("lastUpdated").Text() }
+
+// Splice gives the bytes of the resource with the edits applied; their offsets
+// are those of Node.Span.
+func (r *Resource) Splice(edits []Edit) []byte {
+	start, end := r.root.Span()
+	return Splice(r.root.doc.raw, start, end, edits)
+}

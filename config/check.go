@@ -149,8 +149,8 @@ func Loopback(host string) bool {
 type urlRule struct {
 	insecure bool   // http is allowed
 	unless   string // what would allow it, "" for nothing
-	path     bool // may have a path
-	slash    bool // may end with a slash
+	path     bool   // may have a path
+	slash    bool   // may end with a slash
 }
 
 // unlessInsecure ends the sentence "must be https" for keys of a section that

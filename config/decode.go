@@ -250,8 +250,8 @@ func (d *decoder) whole(path string, n ast.Node) (int64, bool) {
 		v = int64(min(n, math.MaxInt64)) //nolint:gosec // bounded in the same expression
 	}
 	// Zero would be taken for "not given", so it is refused like the negatives.
-	if v < 1 || v > math.MaxInt32 {
-		d.report.add(path, "must be between 1 and %d", math.MaxInt32)
+	if v < 1 {
+		d.report.add(path, "must be 1 or more")
 		return 0, false
 	}
 	return v, true

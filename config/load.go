@@ -106,18 +106,22 @@ func firstLine(s string) string {
 
 // readFile reads a regular file that is not absurdly large.
 func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, plainError(path, err)
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	info, err := f.Stat()
+	// Asked before opening: to open a pipe or a terminal would wait for somebody.
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, plainError(path, err)
 	}
 	if info.IsDir() {
 		return nil, fmt.Errorf("%s is a folder", path)
 	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, plainError(path, err)
+	}
+	defer f.Close() //nolint:errcheck // only read from
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, plainError(path, err)

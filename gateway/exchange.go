@@ -31,7 +31,7 @@ type exchange struct {
 	log    *reqctx.Event
 	counts counts
 	proven map[string]bool // Type/id -> may be read with this token
-	proofs int             // fetches made to prove something
+	proofs *int            // fetches made to prove something, proofs of proofs included
 	depth  int             // 0 for the request itself, more for proofs
 }
 
@@ -48,7 +48,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log := reqctx.From(r.Context())
 	log.SetSource(src.ID)
 	return &exchange{
-		ctx: r.Context(), src: src, log: log, proven: map[string]bool{},
+		ctx: r.Context(), src: src, log: log, proven: map[string]bool{}, proofs: new(int),
 		event: audit.Event{Time: g.now(), RequestID: log.ID(), Source: src.ID},
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
@@ -81,7 +82,8 @@ type Gateway struct {
 // source is a Source with what follows from it.
 type source struct {
 	Source
-	publicBase string // {public URL}/fhir/{id}
+	publicBase string    // {public URL}/fhir/{id}
+	public     fhir.Base // the same, parsed
 	reach      *reachMemory
 }
 
@@ -117,7 +119,12 @@ func New(o Options) (*Gateway, error) {
 		if s.PageSize == 0 {
 			s.PageSize = 200
 		}
-		g.sources[s.ID] = &source{Source: s, publicBase: o.PublicURL + "/fhir/" + s.ID, reach: newReachMemory()}
+		publicBase := o.PublicURL + "/fhir/" + s.ID
+		public, err := fhir.ParseBase(publicBase)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: public URL: %w", err)
+		}
+		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now)}
 	}
 	return g, nil
 }
@@ -127,6 +134,10 @@ func New(o Options) (*Gateway, error) {
 // is decided once, in parse.go.
 func (g *Gateway) Mount(r *mux.Router) {
 	r.PathPrefix("/fhir/").Handler(cors(http.HandlerFunc(g.route)))
+}
+
+func (g *Gateway) unknownSource(http.ResponseWriter, *http.Request) error {
+	return fault.New(fault.NotFound, "There is no such FHIR base here.")
 }
 
 // route tells the open endpoints of a source from the guarded ones.

@@ -53,7 +53,7 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 		return g.parseSearch(x, r, body)
 	case len(segments) == 2 && segments[1] != "_search" && !strings.HasPrefix(segments[1], "$") && isGet(r):
 		return parseRead(x, r, segments[1])
-	case len(segments) > 2 || strings.HasPrefix(segments[1:][0], "$"):
+	case len(segments) > 2, len(segments) == 2 && strings.HasPrefix(segments[1], "$"):
 		return fault.New(fault.Unsupported, "This interaction is not available; read and search are.")
 	}
 	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
@@ -203,7 +203,7 @@ func merge(inURL, inBody []search.Pair) ([]search.Pair, error) {
 }
 
 func (g *Gateway) understand(x *exchange, pairs []search.Pair, strict bool) error {
-	q, err := search.Parse(x.ask.Type, pairs, search.Options{Strict: strict, MaxCount: x.src.PageSize})
+	q, err := search.Parse(x.ask.Type, pairs, search.Options{Strict: strict, MaxCount: x.src.PageSize, Base: x.src.public})
 	if err != nil {
 		return searchFault(err)
 	}

@@ -28,7 +28,6 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	}
 	// 5. Ask the upstream. What it gives is read as the next steps pull it.
 	found := g.fetch(x)
-	defer found.close()
 	// 6. Judge every resource, whatever was asked.
 	kept := g.check(x, found)
 	// 7. Make it ours: references, links, masked places.
@@ -39,7 +38,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	if err != nil {
 		return g.refuse(x, err)
 	}
+	defer held.close()
 	// 8. Write down that it leaves. If that fails, it does not.
+	x.event.Status = x.statusOnRelease(held)
 	if err := g.record(x, released); err != nil {
 		return err
 	}

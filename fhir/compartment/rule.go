@@ -86,3 +86,9 @@ func Types() []string {
 
 // Served says whether resources of this class can be served at all.
 func (c Class) Served() bool { return c != Closed }
+
+// Searchable says whether a type can be searched at all: without a way to the
+// patient's own, or to what points at a resource, it can only be read.
+func (r Rule) Searchable() bool {
+	return r.Class == Directory || len(r.Narrow) > 0 || len(r.Anchors) > 0
+}

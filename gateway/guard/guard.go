@@ -87,13 +87,15 @@ func letter(a scope.Access) string {
 	return "r"
 }
 
-// strangerIn says whether a search value names a patient other than the own.
+// namesStranger says whether a search value names a patient other than the own.
 // Values are as the app wrote them: "id", "Type/id" or an absolute URL.
 func (w Who) namesStranger(d search.Definition, value string) (bool, error) {
 	to := w.Base.Resolve(value)
 	switch {
 	case to.Where == fhir.Local:
 		return to.Type == "Patient" && to.ID != w.Patient, nil
+	case to.Where == fhir.Foreign && !mayTargetPatient(d):
+		return false, nil // a canonical URL, of a Questionnaire for instance
 	case to.Where == fhir.Foreign:
 		return false, fault.New(fault.Invalid, "The parameter %s must name a resource of this server.", d.Name)
 	case !fhir.ValidID(value):

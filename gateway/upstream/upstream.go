@@ -45,4 +45,5 @@ type TypeCapability struct {
 	Params       map[string]bool // search parameter names
 	Includes     map[string]bool // "MedicationRequest:medication"
 	RevIncludes  map[string]bool
+	Profiles     map[string]bool // canonical URLs of supported profiles
 }

@@ -84,6 +84,7 @@ func readCapabilities(statement *fhir.Resource) *upstream.Capabilities {
 			Params:       texts(res, "searchParam", "name"),
 			Includes:     texts(res, "searchInclude"),
 			RevIncludes:  texts(res, "searchRevInclude"),
+			Profiles:     texts(res, "supportedProfile"),
 		}
 		out.Types[res.Get("type").Text()] = t
 	}

@@ -1,0 +1,283 @@
+package compartment_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/fhir/search"
+)
+
+func me(t testing.TB) compartment.Whose {
+	t.Helper()
+	base, err := fhir.ParseBase("https://ehr.example.org/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compartment.Whose{Base: base, Patient: "me"}
+}
+
+func parse(t testing.TB, raw string) *fhir.Resource {
+	t.Helper()
+	r, err := fhir.ParseResource([]byte(raw))
+	if err != nil {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	return r
+}
+
+func TestEveryR4TypeHasARule(t *testing.T) {
+	ruled := map[string]bool{}
+	for _, typ := range compartment.Types() {
+		if ruled[typ] {
+			t.Errorf("%s has two rules", typ)
+		}
+		ruled[typ] = true
+		if !search.IsResourceType(typ) {
+			t.Errorf("%s is no type of R4", typ)
+		}
+	}
+	for _, typ := range search.ResourceTypes() {
+		if !ruled[typ] {
+			t.Errorf("%s has no rule: whose it is must be said, or that it is closed", typ)
+		}
+	}
+	if got := compartment.Of("Nonsense").Class; got != compartment.Closed {
+		t.Errorf("an unknown type has class %d", got)
+	}
+}
+
+func TestRulesAreUsable(t *testing.T) {
+	for _, typ := range compartment.Types() {
+		rule := compartment.Of(typ)
+		for _, name := range append(append(append([]string{}, rule.Narrow...), rule.Union...), rule.Anchors...) {
+			if _, known := search.Lookup(typ, name); !known {
+				t.Errorf("%s narrows by %s, which is no search parameter of it", typ, name)
+			}
+		}
+		for _, p := range rule.Pointers {
+			if !compartment.Of(p.Type).Class.Served() {
+				t.Errorf("%s is pointed to by %s, which is closed", typ, p.Type)
+			}
+			if _, known := search.Lookup(p.Type, p.Param); p.Param != "" && !known {
+				t.Errorf("%s is pointed to by %s?%s, which is no search parameter", typ, p.Type, p.Param)
+			}
+		}
+		decides := len(rule.Owners)+len(rule.Participants)+len(rule.Through)+len(rule.Pointers) > 0
+		switch rule.Class {
+		case compartment.Own, compartment.Shared:
+			if len(rule.Owners)+len(rule.Participants) == 0 {
+				t.Errorf("%s belongs to somebody but has no element that says to whom", typ)
+			}
+		case compartment.Through, compartment.Reached:
+			if !decides {
+				t.Errorf("%s can never be proven", typ)
+			}
+		case compartment.Closed:
+			if decides {
+				t.Errorf("%s is closed and has a rule", typ)
+			}
+		case compartment.Self, compartment.Directory:
+		}
+	}
+}
+
+// Whatever type: a resource that names another patient, or nobody for certain,
+// where its owner stands is never the patient's.
+func TestNoTypeIsMineThatNamesSomebodyElse(t *testing.T) {
+	w := me(t)
+	strangers := map[string]string{
+		"another patient":         `{"reference":"Patient/other"}`,
+		"id that begins alike":    `{"reference":"Patient/me2"}`,
+		"id in another case":      `{"reference":"Patient/ME"}`,
+		"other server":            `{"reference":"https://evil.example.org/fhir/Patient/me"}`,
+		"other base, same host":   `{"reference":"https://ehr.example.org/fhir2/Patient/me"}`,
+		"other scheme":            `{"reference":"http://ehr.example.org/fhir/Patient/me"}`,
+		"user in the URL":         `{"reference":"https://ehr.example.org@evil.org/fhir/Patient/me"}`,
+		"contained":               `{"reference":"#me"}`,
+		"identifier":              `{"identifier":{"system":"urn:x","value":"me"},"type":"Patient"}`,
+		"identifier and display":  `{"identifier":{"value":"Patient/me"},"display":"Patient/me"}`,
+		"type only":               `{"type":"Patient","display":"me"}`,
+		"urn":                     `{"reference":"urn:uuid:c757873d-ec9a-4326-a141-556f43239520"}`,
+		"wrong case of reference": `{"Reference":"Patient/me"}`,
+		"number":                  `{"reference":7}`,
+		"array":                   `{"reference":["Patient/me"]}`,
+		"string, no object":       `"Patient/me"`,
+		"group":                   `{"reference":"Group/me"}`,
+		"person":                  `{"reference":"Person/me"}`,
+		"query":                   `{"reference":"Patient/me?x=y"}`,
+		"null":                    `null`,
+	}
+	for _, typ := range compartment.Types() {
+		rule := compartment.Of(typ)
+		for _, path := range append(append([]string{}, rule.Owners...), rule.Participants...) {
+			for name, ref := range strangers {
+				if name == "group" && rule.Class == compartment.Directory || name == "person" && rule.Class == compartment.Directory {
+					continue // a schedule of something that is not a patient
+				}
+				r := parse(t, fmt.Sprintf(`{"resourceType":%q,"id":"x",%s}`, typ, at(path, ref)))
+				if got := w.Member(r); got == compartment.Mine || got == compartment.Common {
+					t.Errorf("%s with %s at %s is %d", typ, name, path, got)
+				}
+			}
+			mine := parse(t, fmt.Sprintf(`{"resourceType":%q,"id":"x",%s}`, typ, at(path, `{"reference":"Patient/me"}`)))
+			if got := w.Member(mine); got != compartment.Mine {
+				t.Errorf("%s with the patient at %s is %d, not mine", typ, path, got)
+			}
+			nobody := compartment.Whose{Base: w.Base}
+			if got := nobody.Member(mine); got != compartment.Foreign {
+				t.Errorf("%s belongs to nobody's token: %d", typ, got)
+			}
+		}
+		empty := parse(t, fmt.Sprintf(`{"resourceType":%q,"id":"x"}`, typ))
+		if got := w.Member(empty); got == compartment.Mine {
+			t.Errorf("an empty %s is mine", typ)
+		}
+	}
+}
+
+// at builds the JSON of a dotted path, each step an array on every second level
+// so that both forms occur.
+func at(path, value string) string {
+	parts := strings.Split(path, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		if i%2 == 0 {
+			value = fmt.Sprintf(`%q:[%s]`, parts[i], value)
+		} else {
+			value = fmt.Sprintf(`{%q:%s}`, parts[i], value)
+		}
+		if i > 0 && i%2 == 0 {
+			value = "{" + value + "}"
+		}
+	}
+	return value
+}
+
+func TestOwnerRules(t *testing.T) {
+	const mine, other, staff = `{"reference":"Patient/me"}`, `{"reference":"Patient/other"}`, `{"reference":"Practitioner/dr"}`
+	for _, tt := range []struct {
+		name, raw string
+		want      compartment.Membership
+	}{
+		{"the subject decides, not who performed", `{"resourceType":"Observation","id":"x","subject":` + other + `,"performer":[` + mine + `]}`, compartment.Foreign},
+		{"the subject decides, not who recorded", `{"resourceType":"AllergyIntolerance","id":"x","patient":` + other + `,"recorder":` + mine + `}`, compartment.Foreign},
+		{"authorship without subject is not ownership", `{"resourceType":"DocumentReference","id":"x","author":[` + mine + `]}`, compartment.Undecided},
+		{"two subjects in a type that has one", `{"resourceType":"Observation","id":"x","subject":[` + mine + `,` + other + `]}`, compartment.Foreign},
+		{"source patient differs from subject", `{"resourceType":"DocumentReference","id":"x","subject":` + mine + `,"context":{"sourcePatientInfo":` + other + `}}`, compartment.Foreign},
+		{"another's Patient", `{"resourceType":"Patient","id":"other","link":[{"other":` + mine + `,"type":"seealso"}]}`, compartment.Foreign},
+		{"the own Patient", `{"resourceType":"Patient","id":"me"}`, compartment.Mine},
+		{"a group visit", `{"resourceType":"Appointment","id":"x","participant":[{"actor":` + other + `},{"actor":` + staff + `},{"actor":` + mine + `}]}`, compartment.Mine},
+		{"a visit of others", `{"resourceType":"Appointment","id":"x","participant":[{"actor":` + other + `},{"actor":` + staff + `}]}`, compartment.Foreign},
+		{"a message about somebody else that I got", `{"resourceType":"Communication","id":"x","subject":` + other + `,"recipient":[` + mine + `]}`, compartment.Foreign},
+		{"a message about nobody that I sent", `{"resourceType":"Communication","id":"x","sender":` + mine + `,"recipient":[` + staff + `]}`, compartment.Mine},
+		{"a message about nobody between others", `{"resourceType":"Communication","id":"x","sender":` + staff + `,"recipient":[` + other + `]}`, compartment.Foreign},
+		{"a family account", `{"resourceType":"Account","id":"x","subject":[` + other + `,` + mine + `]}`, compartment.Mine},
+		{"a person who is also somebody else", `{"resourceType":"Person","id":"x","link":[{"target":` + mine + `},{"target":` + other + `}]}`, compartment.Foreign},
+		{"insurance that I pay for another", `{"resourceType":"Coverage","id":"x","beneficiary":` + other + `,"subscriber":` + mine + `}`, compartment.Foreign},
+		{"a task for me", `{"resourceType":"Task","id":"x","for":` + mine + `,"focus":{"reference":"ServiceRequest/1"}}`, compartment.Mine},
+		{"a task for another that I requested", `{"resourceType":"Task","id":"x","for":` + other + `,"requester":` + mine + `}`, compartment.Foreign},
+		{"a task without for that I requested", `{"resourceType":"Task","id":"x","requester":` + mine + `}`, compartment.Mine},
+		{"a doctor", `{"resourceType":"Practitioner","id":"dr"}`, compartment.Common},
+		{"a doctor's schedule", `{"resourceType":"Schedule","id":"x","actor":[` + staff + `]}`, compartment.Common},
+		{"another patient's schedule", `{"resourceType":"Schedule","id":"x","actor":[` + staff + `,` + other + `]}`, compartment.Foreign},
+		{"an implant of mine", `{"resourceType":"Device","id":"x","patient":` + mine + `}`, compartment.Mine},
+		{"an implant of another", `{"resourceType":"Device","id":"x","patient":` + other + `}`, compartment.Foreign},
+		{"a device of nobody", `{"resourceType":"Device","id":"x"}`, compartment.Undecided},
+		{"a provenance", `{"resourceType":"Provenance","id":"x","target":[` + mine + `]}`, compartment.Undecided},
+		{"an audit event about me", `{"resourceType":"AuditEvent","id":"x","entity":[{"what":` + mine + `}]}`, compartment.Foreign},
+		{"a value set", `{"resourceType":"ValueSet","id":"x"}`, compartment.Foreign},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := me(t).Member(parse(t, tt.raw)); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestStrangersAreFoundWhereverTheyStand(t *testing.T) {
+	for _, tt := range []struct {
+		name, raw string
+		want      []string
+		refused   bool
+	}{
+		{"none", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"reference":"Patient/me","display":"I"}},{"actor":{"reference":"Location/1"}}]}`, nil, false},
+		{"another participant with its display", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"display":"B","reference":"Patient/other"}}]}`, []string{`{"display":"B","reference":"Patient/other"}`}, false},
+		{"absolute on the own base", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"reference":"https://ehr.example.org/fhir/Patient/other"}}]}`, []string{`{"reference":"https://ehr.example.org/fhir/Patient/other"}`}, false},
+		{"foreign server in a shared type", `{"resourceType":"Communication","id":"x","sender":{"reference":"https://h.example/Practitioner/1"}}`, []string{`{"reference":"https://h.example/Practitioner/1"}`}, false},
+		{"identifier only", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"type":"Patient","identifier":{"value":"7"},"display":"B"}}]}`, []string{`{"type":"Patient","identifier":{"value":"7"},"display":"B"}`}, false},
+		{"inside an extension", `{"resourceType":"Observation","id":"x","extension":[{"url":"u","valueReference":{"reference":"Patient/other"}}]}`, []string{`{"reference":"Patient/other"}`}, false},
+		{"inside a contained resource", `{"resourceType":"Observation","id":"x","contained":[{"resourceType":"Observation","subject":{"reference":"Patient/other"}}]}`, []string{`{"reference":"Patient/other"}`}, false},
+		{"merged records", `{"resourceType":"Patient","id":"me","link":[{"other":{"reference":"Patient/other"},"type":"seealso"}]}`, []string{`{"reference":"Patient/other"}`}, false},
+		{"a version of another", `{"resourceType":"Group","id":"x","member":[{"entity":{"reference":"Patient/other/_history/2"}}]}`, []string{`{"reference":"Patient/other/_history/2"}`}, false},
+		{"nested: the outer one is enough", `{"resourceType":"Group","id":"x","member":[{"entity":{"reference":"Patient/other","extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]}}]}`, []string{`{"reference":"Patient/other","extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]}`}, false},
+		{"contained patient in a shared type", `{"resourceType":"Appointment","id":"x","contained":[{"resourceType":"Patient","id":"p"}]}`, nil, true},
+		{"the whole resource looks like a reference", `{"resourceType":"Observation","id":"x","reference":"Patient/other"}`, nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			places, ok := me(t).Strangers(parse(t, tt.raw))
+			if ok == tt.refused {
+				t.Fatalf("ok = %v", ok)
+			}
+			var got []string
+			for _, p := range places {
+				got = append(got, string(p.Raw()))
+			}
+			if strings.Join(got, "|") != strings.Join(tt.want, "|") && !tt.refused {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// Property: whatever is built around it, once the strangers of a resource are
+// masked no reference to another patient is left in it.
+func TestAfterMaskingNoStrangerIsLeft(t *testing.T) {
+	w := me(t)
+	const secret = "Patient/other-9f1c"
+	rapid.Check(t, func(t *rapid.T) {
+		typ := rapid.SampledFrom(compartment.Types()).Draw(t, "type")
+		raw := `{"resourceType":"` + typ + `","id":"x","a":` + tree(t, 4, secret) + `}`
+		r, err := fhir.ParseResource([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		places, ok := w.Strangers(r)
+		if !ok {
+			return
+		}
+		var edits []fhir.Edit
+		for _, p := range places {
+			start, end := p.Span()
+			edits = append(edits, fhir.Edit{Start: start, End: end, With: []byte(`{}`)})
+		}
+		if out := r.Splice(edits); strings.Contains(string(out), secret) {
+			t.Fatalf("left in %s", out)
+		}
+	})
+}
+
+func tree(t *rapid.T, depth int, secret string) string {
+	kind := rapid.IntRange(0, 5).Draw(t, "kind")
+	if depth == 0 && kind > 1 {
+		kind = 1
+	}
+	switch kind {
+	case 0:
+		return `"text"`
+	case 1:
+		return rapid.SampledFrom([]string{
+			`{"reference":"` + secret + `"}`, `{"display":"B","reference":"` + secret + `"}`,
+			`{"reference":"https:\/\/ehr.example.org\/fhir\/` + secret + `"}`, `{"reference":"` + secret + `/_history/1"}`,
+			`{"reference":"Patient/me"}`, `{"\u0072eference":"` + secret + `"}`,
+		}).Draw(t, "reference")
+	case 2, 3:
+		return `[` + tree(t, depth-1, secret) + `,` + tree(t, depth-1, secret) + `]`
+	default:
+		return `{"x":` + tree(t, depth-1, secret) + `,"y":` + tree(t, depth-1, secret) + `}`
+	}
+}

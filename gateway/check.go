@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"iter"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/gateway/guard"
+)
+
+// kept is a resource that may leave, with the places to be masked in it.
+type kept struct {
+	resource *fhir.Resource
+	mask     []fhir.Node
+	match    bool // a match of the search, not an include
+}
+
+// check is step 6: every resource is judged, whatever was asked. What is not
+// kept is counted and gone; an error while judging ends everything.
+func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
+	return func(yield func(kept, error) bool) {
+		for one, err := range found {
+			if err != nil {
+				yield(kept{}, err)
+				return
+			}
+			if one.Mode == "outcome" {
+				continue // the upstream's own remarks stay with the upstream
+			}
+			if one.Resource == nil || one.Err != nil {
+				x.counts.withheld++ // malformed: nobody can tell whose it is
+				continue
+			}
+			passed, mask, err := g.judge(x, one)
+			if err != nil {
+				yield(kept{}, err)
+				return
+			}
+			if !passed {
+				x.counts.withheld++
+				continue
+			}
+			if !yield(kept{one.Resource, mask, x.plan.Matches(one.Resource, one.Mode)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// judge asks the guard, and brings the proof where the guard wants one.
+func (g *Gateway) judge(x *exchange, one item) (bool, []fhir.Node, error) {
+	r := one.Resource
+	v := x.plan.JudgeFound(r, one.call)
+	var passed bool
+	var err error
+	switch v.Decision {
+	case guard.Keep:
+		passed = true
+	case guard.ProveTargets:
+		passed, err = g.proveAll(x, v.Targets)
+	case guard.ProveReach:
+		passed, err = g.proveReach(x, r.Type(), r.ID())
+	case guard.Withhold:
+	}
+	if err != nil || !passed {
+		return false, nil, err
+	}
+	x.proven[r.Type()+"/"+r.ID()] = true
+	if v.Reason == "own" {
+		x.remember(r)
+	}
+	return true, v.Mask, nil
+}
+
+// remember notes what the patient's own resources point to, so that a Device or
+// a Binary seen there can be read without searching for what leads to it.
+func (x *exchange) remember(r *fhir.Resource) {
+	r.Root().Descend(func(n fhir.Node) {
+		if !n.IsString() || (n.Name() != "reference" && n.Name() != "url") {
+			return
+		}
+		to := x.who.Base.Resolve(n.Text())
+		if to.Where == fhir.Local && compartment.Of(to.Type).Class == compartment.Reached {
+			x.src.reach.add(x.who.Patient, to.Type+"/"+to.ID, r.Type())
+		}
+	})
+}

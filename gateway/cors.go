@@ -1,0 +1,22 @@
+package gateway
+
+import "net/http"
+
+// cors opens the FHIR API to apps in browsers: any origin, since a bearer token
+// and no cookie decides, and never with credentials (SMART App Launch 2.2,
+// "Considerations for Cross-Origin Resource Sharing").
+func cors(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Access-Control-Expose-Headers", "Content-Location, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate, X-Request-Id")
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+			header.Set("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, If-None-Match, Prefer")
+			header.Set("Access-Control-Max-Age", "3600")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

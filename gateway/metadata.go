@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
+
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/fhir/uscore"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+// metadata serves the CapabilityStatement (R4 http, section 3.1.0.9), open to
+// everybody. It is built from the tables that the guard decides with, cut down
+// to what the upstream says it can do.
+func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, src *source) error {
+	if !isGet(r) {
+		return fault.New(fault.MethodNotAllowed, "metadata can only be read.")
+	}
+	if err := acceptsJSON(r.Header.Values("Accept")); err != nil {
+		return err
+	}
+	known, err := src.Upstream.Capabilities(r.Context())
+	switch {
+	case err != nil && fault.KindOf(err) == fault.NotFound:
+		known = nil // the upstream states nothing: the guard's tables stand alone
+	case err != nil:
+		return err
+	}
+	body, err := g.capabilityStatement(src, known)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", fhirJSON)
+	header.Set("Cache-Control", "public, max-age=300")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	_, err = w.Write(body)
+	return gone(err)
+}
+
+func (g *Gateway) capabilityStatement(src *source, known *upstream.Capabilities) ([]byte, error) {
+	rest, err := g.restOf(known)
+	if err != nil {
+		return nil, err
+	}
+	software := r4.CapabilityStatementSoftware{Name: "Portico"}
+	if g.version != "" {
+		software.Version = &g.version
+	}
+	statement := r4.CapabilityStatement{
+		Status:         r4.PublicationStatusActive,
+		Date:           g.now().UTC().Format("2006-01-02"),
+		Kind:           r4.CapabilityStatementKindInstance,
+		Software:       &software,
+		Implementation: &r4.CapabilityStatementImplementation{Description: src.Name, Url: &src.publicBase},
+		FhirVersion:    r4.FHIRVersion401,
+		Format:         []string{fhirJSON, "json"},
+		Rest:           []r4.CapabilityStatementRest{rest},
+	}
+	if instantiatesUSCore(rest) {
+		statement.Instantiates = []string{uscore.ServerCapabilityStatement}
+		statement.ImplementationGuide = []string{uscore.ImplementationGuide}
+	}
+	body, err := json.Marshal(statement)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: encoding the CapabilityStatement: %w", err)
+	}
+	return body, nil
+}
+
+func (g *Gateway) restOf(known *upstream.Capabilities) (r4.CapabilityStatementRest, error) {
+	cors := true
+	smart := "SMART-on-FHIR"
+	system := "http://terminology.hl7.org/CodeSystem/restful-security-service"
+	description := "OAuth2 using SMART App Launch 2.2; a token opens the record of one patient."
+	rest := r4.CapabilityStatementRest{
+		Mode: r4.RestfulCapabilityModeServer,
+		Security: &r4.CapabilityStatementRestSecurity{
+			Cors:        &cors,
+			Service:     []r4.CodeableConcept{{Coding: []r4.Coding{{System: &system, Code: &smart}}}},
+			Description: &description,
+			Extension:   []r4.Extension{oauthExtension(g.oauth)},
+		},
+	}
+	for _, typ := range compartment.Types() {
+		res, offered, err := resourceOf(typ, known)
+		if err != nil {
+			return rest, err
+		}
+		if offered {
+			rest.Resource = append(rest.Resource, res)
+		}
+	}
+	return rest, nil
+}
+
+// oauthExtension is how SMART App Launch 1.0 told apps of the endpoints, and
+// many still look there.
+func oauthExtension(uris oauthURIs) r4.Extension {
+	return r4.Extension{
+		Url: "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+		Extension: []r4.Extension{
+			{Url: "authorize", ValueUri: &uris.authorize},
+			{Url: "token", ValueUri: &uris.token},
+		},
+	}
+}
+
+// resourceOf states what can be done with a type: what the guard serves and the
+// upstream says it has.
+func resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatementRestResource, bool, error) {
+	rule := compartment.Of(typ)
+	var has upstream.TypeCapability
+	if known != nil {
+		has = known.Types[typ]
+	}
+	read := rule.Class.Served() && (known == nil || has.Interactions["read"])
+	searched := rule.Class.Served() && rule.Searchable() && (known == nil || has.Interactions["search-type"])
+	if !read && !searched {
+		return r4.CapabilityStatementRestResource{}, false, nil
+	}
+	var code r4.ResourceType
+	if err := code.UnmarshalJSON([]byte(`"` + typ + `"`)); err != nil {
+		return r4.CapabilityStatementRestResource{}, false, fmt.Errorf("gateway: resource type %s: %w", typ, err)
+	}
+	res := r4.CapabilityStatementRestResource{Type: code}
+	if read {
+		res.Interaction = append(res.Interaction, r4.CapabilityStatementRestResourceInteraction{Code: r4.TypeRestfulInteractionRead})
+	}
+	for _, p := range uscore.Profiles(typ) {
+		if known != nil && has.Profiles[p] {
+			res.SupportedProfile = append(res.SupportedProfile, p)
+		}
+	}
+	if searched {
+		if err := addSearch(&res, typ, known != nil, has); err != nil {
+			return res, false, err
+		}
+	}
+	return res, true, nil
+}
+
+func addSearch(res *r4.CapabilityStatementRestResource, typ string, stated bool, has upstream.TypeCapability) error {
+	res.Interaction = append(res.Interaction, r4.CapabilityStatementRestResourceInteraction{Code: r4.TypeRestfulInteractionSearchType})
+	for _, d := range search.Params(typ) {
+		if stated && !has.Params[d.Name] {
+			continue
+		}
+		var kind r4.SearchParamType
+		if err := kind.UnmarshalJSON([]byte(`"` + string(d.Kind) + `"`)); err != nil {
+			return fmt.Errorf("gateway: search parameter type %s: %w", d.Kind, err)
+		}
+		res.SearchParam = append(res.SearchParam, r4.CapabilityStatementRestResourceSearchParam{Name: d.Name, Type: kind})
+	}
+	for _, in := range search.Includes(typ) {
+		if !stated || has.Includes[in] {
+			res.SearchInclude = append(res.SearchInclude, in)
+		}
+	}
+	for _, in := range search.RevIncludes(typ) {
+		if !stated || has.RevIncludes[in] {
+			res.SearchRevInclude = append(res.SearchRevInclude, in)
+		}
+	}
+	return nil
+}
+
+// instantiatesUSCore says whether every search that US Core 6.1.0 requires is
+// really offered: only then does the statement say so.
+func instantiatesUSCore(rest r4.CapabilityStatementRest) bool {
+	offered := map[string]r4.CapabilityStatementRestResource{}
+	for _, res := range rest.Resource {
+		offered[res.Type.Code()] = res
+	}
+	for _, typ := range uscore.Types() {
+		res, there := offered[typ]
+		if !there {
+			return false
+		}
+		for _, s := range uscore.Required(typ) {
+			for _, name := range s.Params {
+				if !slices.ContainsFunc(res.SearchParam, func(p r4.CapabilityStatementRestResourceSearchParam) bool { return p.Name == name }) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}

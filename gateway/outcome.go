@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
+
+	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/reqctx"
+)
+
+// writeOutcome is the one place where errors become FHIR: an OperationOutcome
+// with the sentence for the caller and nothing else.
+func writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
+	text := fault.PublicOf(err)
+	kind := fault.KindOf(err)
+	if text == "" || kind == fault.Internal {
+		text = "Something went wrong here. The request id in X-Request-Id names it to the operator."
+	}
+	body, encodeErr := outcome(r4.IssueSeverityError, issueType(kind), text)
+	if encodeErr != nil {
+		reqctx.From(r.Context()).Fail(encodeErr)
+		body = nil
+	}
+	header := w.Header()
+	header.Set("Content-Type", fhirJSON)
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	switch kind {
+	case fault.Unauthenticated:
+		header.Set("WWW-Authenticate", challenge(r))
+	case fault.Forbidden:
+		header.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`) // RFC 6750 §3.1
+	case fault.MethodNotAllowed:
+		header.Set("Allow", "GET, HEAD, POST")
+	default:
+	}
+	w.WriteHeader(statusOf(err))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client is gone if this fails
+	}
+}
+
+// challenge follows RFC 6750 §3: no error code for a request without a token.
+func challenge(r *http.Request) string {
+	if r.Header.Get("Authorization") == "" {
+		return "Bearer"
+	}
+	return `Bearer error="invalid_token"`
+}
+
+// statusOf is the status of an error on the FHIR API. What is valid FHIR but
+// not done here is the client's to change: 400, not 501, which would have it
+// try again.
+func statusOf(err error) int {
+	if fault.KindOf(err) == fault.Unsupported {
+		return http.StatusBadRequest
+	}
+	return handler.Status(err)
+}
+
+// issueType maps kinds to the required value set issue-type.
+func issueType(k fault.Kind) r4.IssueType {
+	switch k {
+	case fault.Invalid, fault.TooLarge:
+		return r4.IssueTypeInvalid
+	case fault.Unauthenticated:
+		return r4.IssueTypeLogin
+	case fault.Forbidden:
+		return r4.IssueTypeForbidden
+	case fault.NotFound:
+		return r4.IssueTypeNotFound
+	case fault.MethodNotAllowed, fault.NotAcceptable, fault.UnsupportedMedia, fault.Unsupported:
+		return r4.IssueTypeNotSupported
+	case fault.Conflict, fault.Precondition:
+		return r4.IssueTypeConflict
+	case fault.TooMany:
+		return r4.IssueTypeThrottled
+	case fault.UpstreamTimeout:
+		return r4.IssueTypeTimeout
+	case fault.Upstream, fault.Unavailable:
+		return r4.IssueTypeTransient
+	case fault.Internal:
+	}
+	return r4.IssueTypeException
+}
+
+func outcome(severity r4.IssueSeverity, code r4.IssueType, text string) ([]byte, error) {
+	body, err := json.Marshal(r4.OperationOutcome{
+		Issue: []r4.OperationOutcomeIssue{{Severity: severity, Code: code, Diagnostics: &text}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: encoding an OperationOutcome: %w", err)
+	}
+	return body, nil
+}
+
+// ignoredOutcome is the warning that goes with a search of which parameters
+// were dropped under handling=lenient. Names are the app's own words, so only
+// harmless ones are repeated.
+func ignoredOutcome(names []string) ([]byte, error) {
+	shown := make([]string, 0, len(names))
+	for _, n := range names {
+		if len(n) <= 64 && strings.IndexFunc(n, func(c rune) bool { return !nameRune(c) }) < 0 {
+			shown = append(shown, n)
+		}
+	}
+	return outcome(r4.IssueSeverityWarning, r4.IssueTypeNotSupported,
+		"These parameters are not known here and were not applied: "+strings.Join(shown, ", "))
+}
+
+func nameRune(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == ':'
+}
+
+func newEventID() (string, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("gateway: event id: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}

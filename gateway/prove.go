@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/gateway/guard"
+)
+
+const (
+	maxProofs     = 100 // fetches one request may cost the upstream to prove things
+	maxProofDepth = 2   // a proof may need one more proof, no chains
+)
+
+// proveAll says whether every target may be read with this token (owner rule,
+// types that belong to whoever owns what they point to).
+func (g *Gateway) proveAll(x *exchange, targets []fhir.Reference) (bool, error) {
+	for _, t := range targets {
+		ok, err := g.proveOne(x, t)
+		if err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// proveOne fetches a target and judges it like any read. What this request has
+// already released needs no fetch.
+func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
+	key := t.Type + "/" + t.ID
+	if known, ok := x.proven[key]; ok {
+		return known, nil
+	}
+	ask := guard.Ask{Interaction: guard.Read, Type: t.Type, ID: t.ID}
+	if x.depth >= maxProofDepth || *x.proofs >= maxProofs || x.who.Authorise(ask) != nil {
+		return false, nil // undecidable is withheld
+	}
+	*x.proofs++
+	sub := x.sub(ask)
+	if err := g.narrow(sub); err != nil {
+		return false, err
+	}
+	for _, err := range g.check(sub, g.fetch(sub)) {
+		if err != nil {
+			return false, err
+		}
+		return true, nil // check has noted it as proven
+	}
+	x.proven[key] = false
+	return false, nil
+}
+
+// proveReach says whether something of the patient's own, which the token may
+// read, points to the resource: from what was seen lately, else by searching.
+func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
+	for _, from := range x.src.reach.from(x.who.Patient, typ+"/"+id) {
+		if x.who.Authorise(guard.Ask{Interaction: guard.Read, Type: from}) == nil {
+			return true, nil
+		}
+	}
+	if x.depth >= maxProofDepth {
+		return false, nil
+	}
+	for _, p := range compartment.Of(typ).Pointers {
+		ok, err := g.searchPointer(x, p, typ, id)
+		if err != nil || ok {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+func (g *Gateway) searchPointer(x *exchange, p compartment.Pointer, typ, id string) (bool, error) {
+	ask := guard.Ask{Interaction: guard.Search, Type: p.Type, Query: search.Query{Type: p.Type, Count: -1}}
+	if *x.proofs >= maxProofs || x.who.Authorise(ask) != nil {
+		return false, nil
+	}
+	if p.Param != "" {
+		d, known := search.Lookup(p.Type, p.Param)
+		if !known {
+			return false, nil
+		}
+		ask.Query.Params = []search.Param{{Definition: d, Values: []string{typ + "/" + id}}}
+	}
+	*x.proofs++
+	sub := x.sub(ask)
+	if err := g.narrow(sub); err != nil {
+		return false, err
+	}
+	for one, err := range g.check(sub, g.fetch(sub)) {
+		if err != nil {
+			return false, err
+		}
+		if x.who.ProofOf(one.resource, typ, id) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+// How an access ended, as it stands in the audit event.
+const (
+	released = "released" // what was kept leaves, or has begun to
+	refused  = "refused"  // not understood, or not covered
+	absent   = "absent"   // missing, foreign and withheld alike
+	failed   = "failed"   // the upstream or Portico itself could not
+	aborted  = "aborted"  // broken off after the first byte
+)
+
+// recordWait bounds how long an answer waits for its audit event.
+const recordWait = 10 * time.Second
+
+// record is step 8: the event is durable before the first byte leaves. The
+// client's going away does not keep it from being written.
+func (g *Gateway) record(x *exchange, outcome string) error {
+	x.event.Outcome = outcome
+	x.event.Released, x.event.Masked, x.event.Withheld = x.counts.released, x.counts.masked, x.counts.withheld
+	x.log.SetOutcome(outcome)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), recordWait)
+	defer cancel()
+	event := x.event
+	id, err := newEventID()
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "This access cannot be recorded, so it is not given.")
+	}
+	event.ID, event.Time = id, g.now()
+	if err := g.audit.Record(ctx, event); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "This access cannot be recorded, so it is not given.")
+	}
+	return nil
+}
+
+// refuse writes down why nothing leaves and gives the error on. If not even
+// that can be written down, the answer says nothing else.
+func (g *Gateway) refuse(x *exchange, err error) error {
+	outcome := failed
+	switch kind := fault.KindOf(err); kind {
+	case fault.NotFound:
+		outcome = absent
+	case fault.Invalid, fault.Forbidden, fault.MethodNotAllowed, fault.NotAcceptable, fault.UnsupportedMedia,
+		fault.TooLarge, fault.Unsupported, fault.TooMany:
+		outcome = refused
+	default:
+	}
+	x.counts.released = 0
+	x.event.Status = statusOf(err)
+	if recordErr := g.record(x, outcome); recordErr != nil {
+		return recordErr
+	}
+	return err
+}
+
+// statusOnRelease is what the audit event says before the answer is written.
+func (x *exchange) statusOnRelease(h *held) int {
+	if x.ask.Interaction == guard.Read && h.read != nil && x.notModified(h.read) {
+		return 304
+	}
+	return 200
+}

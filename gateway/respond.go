@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const fhirJSON = "application/fhir+json"
+
+// respond is step 9. A small answer leaves whole; a large one goes on entry by
+// entry, and if it cannot be finished the connection is broken, so that nobody
+// takes a part for the whole.
+func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, x *exchange, h *held) error {
+	header := w.Header()
+	header.Set("Content-Type", fhirJSON)
+	header.Set("Cache-Control", "no-store")
+	if h.read != nil {
+		if etag := h.read.etag(); etag != "" {
+			header.Set("ETag", etag)
+		}
+		if at, err := time.Parse(time.RFC3339Nano, h.read.updated); err == nil {
+			header.Set("Last-Modified", at.UTC().Format(http.TimeFormat))
+		}
+		if x.notModified(h.read) {
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
+	if h.whole {
+		header.Set("Content-Length", strconv.Itoa(len(h.head)))
+		_, err := w.Write(h.head)
+		return gone(err)
+	}
+	return g.stream(w, r, x, h)
+}
+
+func (g *Gateway) stream(w http.ResponseWriter, r *http.Request, x *exchange, h *held) error {
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	out := h.head
+	var end error
+	for end == nil {
+		if _, err := w.Write(out); err != nil {
+			return g.breakOff(x, gone(err))
+		}
+		out, end = h.rest.more(out[:0])
+	}
+	if !errors.Is(end, io.EOF) {
+		return g.breakOff(x, end)
+	}
+	_, err := w.Write(out)
+	if err != nil {
+		return g.breakOff(x, gone(err))
+	}
+	return nil
+}
+
+// breakOff writes down that an answer which had begun was not finished. The
+// error makes the handler break the connection.
+func (g *Gateway) breakOff(x *exchange, err error) error {
+	if recordErr := g.record(x, aborted); recordErr != nil {
+		return errors.Join(err, recordErr)
+	}
+	return err
+}
+
+// gone names a failed write without what net/http says of the peer.
+func gone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New("gateway: the client went away")
+}
+
+// etag follows R4 http section 3.1.0.1: the version, weak.
+func (p *piece) etag() string {
+	if p.version == "" || strings.ContainsAny(p.version, "\"\\\r\n") {
+		return ""
+	}
+	return `W/"` + p.version + `"`
+}
+
+// notModified compares weakly (RFC 9110 §13.1.2).
+func (x *exchange) notModified(p *piece) bool {
+	etag := p.etag()
+	if x.ifNoneMatch == "" || etag == "" {
+		return false
+	}
+	if strings.TrimSpace(x.ifNoneMatch) == "*" {
+		return true
+	}
+	strong := strings.TrimPrefix(etag, "W/")
+	return slices.ContainsFunc(strings.Split(x.ifNoneMatch, ","), func(one string) bool {
+		return strings.TrimPrefix(strings.TrimSpace(one), "W/") == strong
+	})
+}

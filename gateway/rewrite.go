@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"iter"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/portico-fhir/portico/fhir"
+)
+
+// masked stands in place of a Reference to another patient: the element stays
+// valid and says why it is empty (R4, extension data-absent-reason).
+const masked = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"masked"}]}`
+
+// piece is a resource ready to leave.
+type piece struct {
+	typ, id string
+	bytes   []byte
+	version string
+	updated string
+	match   bool
+}
+
+// rewrite is step 7. The only bytes that change are masked references and the
+// listed places where a URL lies on the upstream's base; everything else leaves
+// exactly as it came.
+func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piece, error] {
+	return func(yield func(piece, error) bool) {
+		for one, err := range in {
+			if err != nil {
+				yield(piece{}, err)
+				return
+			}
+			r := one.resource
+			edits := x.relocate(r)
+			for _, place := range one.mask {
+				start, end := place.Span()
+				edits = append(edits, fhir.Edit{Start: start, End: end, With: []byte(masked)})
+			}
+			if len(one.mask) > 0 {
+				x.counts.masked++
+			}
+			x.counts.released++
+			out := piece{
+				typ: r.Type(), id: r.ID(), match: one.match, bytes: r.Splice(edits),
+				version: r.VersionID(), updated: r.LastUpdated(),
+			}
+			if !yield(out, nil) {
+				return
+			}
+		}
+	}
+}
+
+// relocate finds the URLs on the upstream's base at the listed places and gives
+// them our base. A string elsewhere (an identifier system, a narrative) is data
+// and stays, even if it looks like one.
+func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
+	var edits []fhir.Edit
+	places(r.Root(), r.Type(), "", func(n fhir.Node) {
+		relative, ours := x.src.Base.Relative(n.Text())
+		if !ours {
+			return
+		}
+		to, err := jsontext.AppendQuote(nil, x.src.publicBase+"/"+relative)
+		if err != nil { // cannot happen: both parts come from valid strings
+			return
+		}
+		start, end := n.Span()
+		edits = append(edits, fhir.Edit{Start: start, End: end, With: to})
+	})
+	return edits
+}
+
+// places visits where FHIR holds a URL that is followed: Reference.reference,
+// Attachment.url, meta.source and Endpoint.address. within is the member name
+// the object stands under; extension.url is a name and no place.
+func places(n fhir.Node, typ, within string, visit func(fhir.Node)) {
+	for c := range n.Children() {
+		name := c.Name()
+		if name == "" {
+			name = within // an item of an array stands under the array's name
+		}
+		if !c.IsString() {
+			places(c, typ, name, visit)
+			continue
+		}
+		switch c.Name() {
+		case "reference":
+			visit(c)
+		case "url":
+			if within != "extension" && within != "modifierExtension" {
+				visit(c)
+			}
+		case "source":
+			if within == "meta" {
+				visit(c)
+			}
+		case "address":
+			if within == "" && typ == "Endpoint" {
+				visit(c)
+			}
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 		Source: plain(v.Source), Patient: plain(v.Patient.Label), Self: v.Patient.Self,
 		NothingChosen: v.NothingChosen,
 	}
-	title := "Share this record with " + d.App + "? – " + d.Source
+	title := "Share a record with " + d.App + "? – " + d.Source
 	if v.NothingChosen {
 		title = "Error: " + title
 	}
@@ -186,7 +186,7 @@ func lasting(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return "In less than a minute"
-	case d < 2*time.Hour:
+	case d < 58*time.Minute:
 		return count(d, time.Minute, "minute")
 	case d < 2*day:
 		return count(d, time.Hour, "hour")

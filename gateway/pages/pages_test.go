@@ -201,7 +201,7 @@ func TestScopeValuesAreSentBackExactly(t *testing.T) {
 		`name="decision" value="allow"`,
 		`name="decision" value="deny"`,
 		`<time datetime="2026-11-22T13:00:00Z">22 November 2026, 13:00 UTC</time>`,
-		"In about 60 minutes",
+		"In about 1 hour",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("page lacks %s", want)

@@ -74,7 +74,7 @@ func TestSpansAreSaidTheWayPeopleDo(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Hour:           "In less than a minute",
 		time.Minute:          "In about 1 minute",
-		time.Hour:            "In about 60 minutes",
+		time.Hour:            "In about 1 hour",
 		5 * time.Hour:        "In about 5 hours",
 		30 * 24 * time.Hour:  "In about 30 days",
 		365 * 24 * time.Hour: "In about 12 months",

@@ -46,7 +46,7 @@ async function fill(part, record) {
   try {
     shown = (await part.load(record)) ?? state("empty", "Nothing here yet", part.empty);
   } catch (err) {
-    shown = failed(err, part, record);
+    shown = failed(err, part, record); // the other parts go on
   }
   body.replaceChildren(shown);
   body.removeAttribute("aria-busy");

@@ -39,7 +39,7 @@ function options(width, place, unit, points, range, readout) {
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 11 } },
     scales: { x: { range: (_, min, max) => spread(min, max, 0.04) }, y: { range: (_, min, max) => yRange(min, max, range) } },
-    axes: [{ ...axis, space: 70 }, { ...axis, size: 52 }],
+    axes: [{ ...axis, space: 55 }, { ...axis, size: 52 }],
     series: [{}, { stroke: colour("--accent"), width: 2.5, points: { show: true, size: 8, fill: colour("--surface"), width: 2.5 } }],
     hooks: {
       drawClear: [(u) => band(u, range, colour("--band"), colour("--band-edge"))],

@@ -50,10 +50,15 @@ function dose(d) {
   const parts = [
     q ? `${q.value} ${q.unit ?? q.code ?? ""}`.trim() : "",
     concept(d.route),
-    r?.frequency ? `${r.frequency}${r.frequencyMax ? `–${r.frequencyMax}` : ""} times every ${r.period === 1 ? "" : `${r.period} `}${unit(r)}` : concept(d.timing?.code),
+    r?.frequency ? `${times(r)} every ${r.period === 1 ? "" : `${r.period} `}${unit(r)}` : concept(d.timing?.code),
     d.asNeededBoolean || d.asNeededCodeableConcept ? "if needed" : "",
   ];
   return parts.filter(Boolean).join(", ");
+}
+
+function times(r) {
+  if (r.frequencyMax) return `${r.frequency} to ${r.frequencyMax} times`;
+  return { 1: "once", 2: "twice" }[r.frequency] ?? `${r.frequency} times`;
 }
 
 function unit(r) {

@@ -48,7 +48,7 @@ function row(o) {
     time: parse(date)?.getTime() ?? 0,
     text: valueText(o),
     number: exact ? q.value : undefined,
-    unit: q?.unit ?? q?.code ?? "",
+    unit: unitOf(q),
     range,
     rangeText: range ? rangeText(range, range.unit) : (o.referenceRange?.[0]?.text ?? ""),
     flag: flagOf(o, exact ? q.value : undefined, range),
@@ -59,12 +59,17 @@ function row(o) {
 function rangeOf(o) {
   const r = o.referenceRange?.find((x) => x.low || x.high);
   if (!r) return undefined;
-  return { low: r.low?.value, high: r.high?.value, unit: r.low?.unit ?? r.high?.unit ?? "" };
+  return { low: r.low?.value, high: r.high?.value, unit: unitOf(r.low ?? r.high) };
+}
+
+// unitOf gives the unit for people; {…} are remarks of UCUM, not units.
+function unitOf(q) {
+  return (q?.unit ?? q?.code ?? "").replace(/\{([^}]*)\}/g, "$1").replaceAll("_", " ");
 }
 
 function valueText(o) {
   const q = o.valueQuantity;
-  if (q && q.value !== undefined) return `${q.comparator ?? ""}${q.value} ${q.unit ?? q.code ?? ""}`.trim();
+  if (q && q.value !== undefined) return `${q.comparator ?? ""}${q.value} ${unitOf(q)}`.trim();
   if (o.valueCodeableConcept) return concept(o.valueCodeableConcept);
   if (o.valueString) return o.valueString;
   if (o.valueInteger !== undefined) return String(o.valueInteger);
@@ -131,7 +136,7 @@ function table(g) {
   const fill = (rows) =>
     body.append(
       ...rows.map((r) =>
-        el("tr", {}, el("th", { scope: "row", text: when(r.date) }), el("td", {}, el("span", { text: r.text }), r.early ? el("span", { class: "sub", text: "not final yet" }) : null), el("td", {}, flag(r.flag) ?? "–")),
+        el("tr", {}, el("th", { scope: "row" }, el("span", { class: "short", text: when(r.date) })), el("td", {}, el("span", { class: r.text.length < 16 ? "short" : null, text: r.text }), r.early ? el("span", { class: "sub", text: "not final yet" }) : null), el("td", {}, flag(r.flag) ?? "–")),
       ),
     );
   fill(g.rows.slice(0, ROWS));

@@ -46,6 +46,13 @@ export function time(value) {
   return date && value.length > 10 ? clock.format(date) : "";
 }
 
+// hours gives "9:00 – 9:30 AM"; formatRange says AM and PM only where needed.
+export function hours(start, end) {
+  const [a, b] = [parse(start), parse(end)];
+  if (!a || start.length <= 10) return "";
+  return b && b > a ? clock.formatRange(a, b) : clock.format(a);
+}
+
 export function dayOf(value) {
   const date = parse(value);
   return date ? { day: String(date.getDate()), month: shortMonth.format(date), year: String(date.getFullYear()) } : null;

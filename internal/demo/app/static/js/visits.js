@@ -1,7 +1,7 @@
 // Appointments: what is to come, nearest first, then what was, newest first.
 
 import { concept, masked } from "./record.js";
-import { dayOf, el, parse, pill, time, whenLong, zone } from "./ui.js";
+import { dayOf, el, hours, parse, pill, whenLong, zone } from "./ui.js";
 
 const OFF = new Set(["cancelled", "noshow"]);
 const STATUS = { proposed: "Suggested", pending: "Not confirmed yet", booked: "Booked", arrived: "Arrived", fulfilled: "Took place", cancelled: "Cancelled", noshow: "Missed", "checked-in": "Checked in", waitlist: "Waiting list" };
@@ -28,7 +28,6 @@ async function card(a, record) {
   const title = [concept(a.serviceType?.[0]), concept(a.appointmentType), a.description, concept(a.reasonCode?.[0])].find(Boolean) ?? "Appointment";
   const { people, places } = await participants(a, record);
   const d = dayOf(a.start);
-  const hours = [time(a.start), time(a.end)].filter(Boolean).join(" – ");
   return el(
     "li",
     { class: "card visit" },
@@ -37,7 +36,8 @@ async function card(a, record) {
       "div",
       {},
       el("div", { class: "head" }, el("h4", { text: title }), pill(STATUS[a.status] ?? a.status, a.status === "booked" ? "fine" : "quiet")),
-      el("p", { class: "when", text: [a.start ? whenLong(a.start) : "Time not set yet", hours].filter(Boolean).join(", ") }),
+      el("p", { class: "when", text: a.start ? whenLong(a.start) : "Day not set yet" }),
+      a.start ? el("p", { text: hours(a.start, a.end) }) : null,
       people.length > 0 ? el("p", { text: `With ${people.join(", ")}` }) : null,
       places.length > 0 ? el("p", { text: `At ${places.join(", ")}` }) : null,
       a.patientInstruction ? el("p", { class: "dose", text: a.patientInstruction }) : null,

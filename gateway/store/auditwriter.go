@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+
+	"github.com/portico-fhir/portico/gateway/audit"
+)
+
+const (
+	// maxBatch bounds how long the first event of a batch waits for the last.
+	maxBatch = 256
+	// maxWaiting bounds memory when the disk does not keep up.
+	maxWaiting = 8192
+)
+
+// auditWriter is group commit: one goroutine writes all events that wait into
+// one transaction and tells each caller when that is on the disk. While it
+// waits for the disk the next batch gathers, so the more callers there are, the
+// less one event costs, and a single caller waits for nobody.
+type auditWriter struct {
+	db     *sql.DB
+	insert *sql.Stmt
+	wake   chan struct{} // holds a token while there is something to do
+	done   chan struct{} // closed when the writer has ended
+
+	mu      sync.Mutex
+	waiting []waiting
+	closed  bool
+}
+
+type waiting struct {
+	event  audit.Event
+	result chan error
+}
+
+func startAuditWriter(ctx context.Context, db *sql.DB) (*auditWriter, error) {
+	insert, err := db.PrepareContext(ctx, `INSERT INTO audit_events (`+auditColumns+`)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE id = ?)`)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the audit: %w", err)
+	}
+	w := &auditWriter{db: db, insert: insert, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go w.run()
+	return w, nil
+}
+
+// record hands an event over and waits for its commit.
+func (w *auditWriter) record(e audit.Event) error {
+	result := make(chan error, 1)
+	w.mu.Lock()
+	switch {
+	case w.closed:
+		w.mu.Unlock()
+		return audit.ErrClosed
+	case len(w.waiting) >= maxWaiting:
+		w.mu.Unlock()
+		return ErrBehind
+	}
+	w.waiting = append(w.waiting, waiting{e, result})
+	w.mu.Unlock()
+	w.signal()
+	return <-result // the writer answers everyone it took over
+}
+
+func (w *auditWriter) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// close takes no more events, writes those that wait and ends the writer.
+func (w *auditWriter) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.signal()
+	<-w.done
+	_ = w.insert.Close() // the database is closed next
+}
+
+func (w *auditWriter) run() {
+	defer close(w.done)
+	for range w.wake {
+		for {
+			batch, closed := w.take()
+			if len(batch) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			w.answer(batch)
+		}
+	}
+}
+
+// take gives the next batch, and says whether there will be more.
+func (w *auditWriter) take() ([]waiting, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.waiting), maxBatch)
+	batch := w.waiting[:n:n]
+	w.waiting = w.waiting[n:]
+	if len(w.waiting) == 0 {
+		w.waiting = nil
+	}
+	return batch, w.closed
+}
+
+// answer writes a batch and tells every caller.
+func (w *auditWriter) answer(batch []waiting) {
+	results, err := w.commit(batch)
+	for i, b := range batch {
+		switch {
+		case err != nil:
+			b.result <- fmt.Errorf("store: audit: %w", err)
+		default:
+			b.result <- results[i]
+		}
+	}
+}
+
+// commit writes a batch in one transaction and gives each event's result.
+func (w *auditWriter) commit(batch []waiting) ([]error, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	results := make([]error, len(batch))
+	err := inTx(ctx, w.db, func(tx *sql.Tx) error { return w.append(ctx, tx, batch, results) })
+	return results, err
+}
+
+// append numbers the events inside the transaction, where no other process can
+// write, so that the numbers have no gaps.
+func (w *auditWriter) append(ctx context.Context, tx *sql.Tx, batch []waiting, results []error) error {
+	var seq int64
+	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM audit_events`).Scan(&seq); err != nil {
+		return fmt.Errorf("find the last number: %w", err)
+	}
+	insert := tx.StmtContext(ctx, w.insert)
+	for i := range batch {
+		e := &batch[i].event
+		ok, err := changed(insert.ExecContext(ctx, seq+1, e.ID, micros(e.Time), e.RequestID, e.Source, e.Client, e.PersonIss, e.PersonSub,
+			e.Patient, e.Grant, e.Interaction, e.Type, e.ResourceID, e.Query, e.Outcome, e.Status, e.Released, e.Masked, e.Withheld, e.ID))
+		switch {
+		case err != nil:
+			return fmt.Errorf("write: %w", err)
+		case !ok:
+			results[i] = audit.ErrDuplicate
+		default:
+			seq++
+		}
+	}
+	return nil
+}

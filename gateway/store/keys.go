@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+var _ token.KeyStore = (*Store)(nil)
+
+// Keys implements token.KeyStore.
+func (s *Store) Keys(ctx context.Context) ([]token.Key, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id, alg, pkcs8, created, retired FROM signing_keys ORDER BY created DESC, id`)
+	if err != nil {
+		return nil, fmt.Errorf("store: keys: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	var out []token.Key
+	for rows.Next() {
+		var (
+			k                token.Key
+			created, retired int64
+		)
+		if err := rows.Scan(&k.ID, &k.Alg, &k.PKCS8, &created, &retired); err != nil {
+			return nil, fmt.Errorf("store: keys: %w", err)
+		}
+		k.Created, k.Retired = fromMicros(created), fromMicros(retired)
+		out = append(out, k)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("store: keys: %w", err)
+	}
+	return out, nil
+}
+
+// AddKey implements token.KeyStore. The unique index on keys in use decides who
+// was first.
+func (s *Store) AddKey(ctx context.Context, k token.Key) error {
+	if _, err := s.write.ExecContext(ctx, `INSERT INTO signing_keys (id, alg, pkcs8, created, retired)
+		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		k.ID, k.Alg, k.PKCS8, micros(k.Created), micros(k.Retired)); err != nil {
+		return fmt.Errorf("store: add key: %w", err)
+	}
+	return nil
+}

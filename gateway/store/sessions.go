@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portico-fhir/portico/gateway/login"
+)
+
+var _ login.SessionStore = (*Store)(nil)
+
+const sessionColumns = `digest, provider, issuer, subject, name, sources, auth_time, created, seen, expires`
+
+// CreateSession implements login.SessionStore.
+func (s *Store) CreateSession(ctx context.Context, v login.Session) error {
+	sources, err := json.Marshal(v.Sources)
+	if err != nil {
+		return fmt.Errorf("store: create session: %w", err)
+	}
+	if _, err := s.write.ExecContext(ctx, `INSERT INTO sessions (`+sessionColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		v.Digest[:], v.Provider, v.Issuer, v.Subject, v.Name, string(sources),
+		micros(v.AuthTime), micros(v.Created), micros(v.Seen), micros(v.Expires)); err != nil {
+		return fmt.Errorf("store: create session: %w", err)
+	}
+	return nil
+}
+
+// Session implements login.SessionStore: whether a session is good, and that it
+// was seen, is one statement.
+func (s *Store) Session(ctx context.Context, digest [32]byte, now, idleSince time.Time) (login.Session, error) {
+	var (
+		v                                login.Session
+		key, sources                     []byte
+		authTime, created, seen, expires int64
+	)
+	err := s.write.QueryRowContext(ctx, `UPDATE sessions SET seen = CASE WHEN seen < ? THEN ? ELSE seen END
+		WHERE digest = ? AND expires > ? AND seen > ? RETURNING `+sessionColumns,
+		micros(now), micros(now), digest[:], micros(now), micros(idleSince)).
+		Scan(&key, &v.Provider, &v.Issuer, &v.Subject, &v.Name, &sources, &authTime, &created, &seen, &expires)
+	if errors.Is(err, sql.ErrNoRows) {
+		return login.Session{}, login.ErrNoSession
+	}
+	if err == nil {
+		err = json.Unmarshal(sources, &v.Sources)
+	}
+	if err != nil {
+		return login.Session{}, fmt.Errorf("store: session: %w", err)
+	}
+	v.Digest = digest
+	v.AuthTime, v.Created, v.Seen, v.Expires = fromMicros(authTime), fromMicros(created), fromMicros(seen), fromMicros(expires)
+	return v, nil
+}
+
+// DeleteSession implements login.SessionStore.
+func (s *Store) DeleteSession(ctx context.Context, digest [32]byte) error {
+	if _, err := s.write.ExecContext(ctx, `DELETE FROM sessions WHERE digest = ?`, digest[:]); err != nil {
+		return fmt.Errorf("store: delete session: %w", err)
+	}
+	return nil
+}

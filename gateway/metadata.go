@@ -60,13 +60,12 @@ func (g *Gateway) capabilityStatement(src *source, known *upstream.Capabilities)
 		Kind:           r4.CapabilityStatementKindInstance,
 		Software:       &software,
 		Implementation: &r4.CapabilityStatementImplementation{Description: src.Name, Url: &src.publicBase},
-		FhirVersion:    r4.FHIRVersion401,
+		FhirVersion:    r4.FHIRVersion4_0_1,
 		Format:         []string{fhirJSON, "json"},
 		Rest:           []r4.CapabilityStatementRest{rest},
 	}
 	if instantiatesUSCore(rest) {
-		statement.Instantiates = []string{uscore.ServerCapabilityStatement}
-		statement.ImplementationGuide = []string{uscore.ImplementationGuide}
+		statement.Instantiates = []string{uscore.Server}
 	}
 	body, err := json.Marshal(statement)
 	if err != nil {
@@ -181,12 +180,12 @@ func instantiatesUSCore(rest r4.CapabilityStatementRest) bool {
 	}
 	for _, typ := range uscore.Types() {
 		res, there := offered[typ]
-		if !there {
+		if !there && uscore.Expected(typ) == uscore.Shall {
 			return false
 		}
-		for _, s := range uscore.Required(typ) {
+		for _, s := range uscore.Searches(typ) {
 			for _, name := range s.Params {
-				if !slices.ContainsFunc(res.SearchParam, func(p r4.CapabilityStatementRestResourceSearchParam) bool { return p.Name == name }) {
+				if s.Expectation == uscore.Shall && !slices.ContainsFunc(res.SearchParam, func(p r4.CapabilityStatementRestResourceSearchParam) bool { return p.Name == name }) {
 					return false
 				}
 			}

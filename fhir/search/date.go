@@ -14,7 +14,7 @@ type span struct {
 	openFrom, openTo bool
 }
 
-var errDate = errors.New("is not a FHIR date or time")
+var errDate = errors.New("is not a FHIR date or time (in a URL, the + of a time zone is written %2B)")
 
 // parseDate reads a date, dateTime or instant as the span it covers: 2013 is
 // the whole year, 10:00 the whole minute (R4 search, 3.1.1.4.7). What names no

@@ -94,6 +94,9 @@ func (m Matcher) criterion(typ string, p Param) (criterion, error) {
 	if e == nil || p.Definition.Type != typ {
 		return criterion{}, &Error{Param: printable(p.Definition.Name), Reason: "is not a search parameter of this type", Unknown: true}
 	}
+	if !e.evaluated() {
+		return fail(errUnsupported)
+	}
 	if len(p.Values) == 0 {
 		return fail(errEmpty)
 	}
@@ -125,9 +128,6 @@ var (
 
 // test makes one value of a parameter ready to be compared.
 func (m Matcher) test(e *entry, modifier, v string) (test, error) {
-	if _, refused := notEvaluated[notEvaluatedKey{e.Type, e.Name}]; refused || e.Kind == Special {
-		return nil, errUnsupported
-	}
 	if v == "" {
 		return nil, errEmpty
 	}
@@ -206,12 +206,13 @@ func (c criterion) absent() bool {
 	return false
 }
 
-type notEvaluatedKey struct{ typ, name string }
+// parameter names one of a type.
+type parameter struct{ typ, name string }
 
 // notEvaluated are the parameters of the tables that Portico does not evaluate,
 // with the reason. Kind Special (Location.near) is not evaluated either: it
 // needs geometry over units that R4 leaves to the server.
-var notEvaluated = map[notEvaluatedKey]string{
+var notEvaluated = map[parameter]string{
 	{"Patient", "phonetic"}:       "R4 leaves the algorithm to the server, so nobody can decide it for another",
 	{"Practitioner", "phonetic"}:  "as Patient.phonetic",
 	{"Person", "phonetic"}:        "as Patient.phonetic",

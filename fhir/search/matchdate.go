@@ -77,19 +77,30 @@ func timing(n fhir.Node) (t span, ok bool, err error) {
 		if err != nil {
 			return span{}, false, err
 		}
-		if !ok {
-			t, ok = s, true
+		if ok {
+			s = t.union(s)
 		}
-		if s.from.Before(t.from) {
-			t.from = s.from
-		}
-		if s.to.After(t.to) {
-			t.to = s.to
-		}
+		t, ok = s, true
 	}
-	bounds := n.Get("repeat").Get("boundsPeriod")
-	if ok || !bounds.Exists() {
-		return t, ok, nil
+	bounds, bounded, err := period(n.Get("repeat").Get("boundsPeriod"))
+	switch {
+	case err != nil:
+		return span{}, false, err
+	case ok && bounded:
+		return t.union(bounds), true, nil
+	case bounded:
+		return bounds, true, nil
 	}
-	return period(bounds)
+	return t, ok, nil
+}
+
+// union reaches from the first instant of both to the last. t has no open end.
+func (t span) union(s span) span {
+	if s.before(t) {
+		t.from, t.openFrom = s.from, s.openFrom
+	}
+	if s.beyond(t) {
+		t.to, t.openTo = s.to, s.openTo
+	}
+	return t
 }

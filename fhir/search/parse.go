@@ -113,7 +113,7 @@ func (p *parser) unknown(name, whole string) error {
 			return e
 		}
 	}
-	if whole = printable(whole); !slices.Contains(p.query.Ignored, whole) {
+	if whole = printable(whole); whole != "" && !slices.Contains(p.query.Ignored, whole) {
 		p.query.Ignored = append(p.query.Ignored, whole)
 	}
 	return nil
@@ -122,6 +122,9 @@ func (p *parser) unknown(name, whole string) error {
 // values cuts a value into its alternatives and makes sure that each can be
 // evaluated.
 func (p *parser) values(e *entry, modifier, value string) ([]string, error) {
+	if !e.evaluated() {
+		return nil, errUnsupported
+	}
 	if !allowModifier(e, modifier, p.o) {
 		return nil, errModifier
 	}
@@ -246,7 +249,7 @@ func (p *parser) sort(v string) error {
 	for key := range strings.SplitSeq(v, ",") {
 		name, descending := strings.CutPrefix(key, "-")
 		e := find(p.query.Type, name)
-		if e == nil || e.Kind == Composite || e.Kind == Special {
+		if e == nil || e.Kind == Composite || !e.evaluated() {
 			return fmt.Errorf("takes search parameters of %s, each with - before it to turn the order around", p.query.Type)
 		}
 		if slices.ContainsFunc(p.query.Sort, func(k SortKey) bool { return k.Name == name }) || len(p.query.Sort) == maxSortKeys {

@@ -29,9 +29,9 @@ type Definition struct {
 	Expression string   // FHIRPath subset, alternatives joined by " | ", choice elements as name[x]
 	Targets    []string // Reference: allowed target types, empty when not a reference
 
-	// Compartment says that the parameter names the patient compartment
-	// (CompartmentDefinition/patient, and every "patient"): apps may give it
-	// one plain value only.
+	// Compartment says that the parameter can name whose a resource is: those
+	// of CompartmentDefinition/patient, every "patient", and what looks at the
+	// same elements. Apps may give it one plain value only.
 	Compartment bool
 }
 

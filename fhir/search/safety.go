@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/portico-fhir/portico/fhir"
 )
@@ -105,11 +104,12 @@ func checkSingle(params []Param) *Error {
 		if len(p.Values) != 1 {
 			return &Error{Param: d.Name, Reason: "takes one value only"}
 		}
-		element, _, _ := strings.Cut(d.Expression, ".where(resolve() is ")
-		if other, ok := seen[element]; ok {
-			return &Error{Param: d.Name, Reason: "says again what " + other + " says; give it once"}
+		for element := range find(d.Type, d.Name).elements() {
+			if other, ok := seen[element]; ok {
+				return &Error{Param: d.Name, Reason: "says again what " + other + " says; give it once"}
+			}
+			seen[element] = d.Name
 		}
-		seen[element] = d.Name
 	}
 	return nil
 }
@@ -148,7 +148,6 @@ var revIncludes = map[string][]string{
 	"Practitioner":         {"PractitionerRole:practitioner", "Schedule:actor"},
 	"PractitionerRole":     {"Schedule:actor"},
 	"HealthcareService":    {"Schedule:actor"},
-	"Questionnaire":        {"QuestionnaireResponse:questionnaire"},
 	"Schedule":             {"Slot:schedule"},
 	"ServiceRequest":       {"DiagnosticReport:based-on", "Observation:based-on", "Procedure:based-on", "Task:focus"},
 	"Slot":                 {"Appointment:slot"},
@@ -186,10 +185,7 @@ func RevIncludes(typ string) []string {
 // includable says whether a parameter leads to resources by Reference. What it
 // leads to is checked entry by entry when it comes back.
 func includable(e *entry) bool {
-	if e == nil || e.Kind != Reference {
-		return false
-	}
-	if _, no := notEvaluated[notEvaluatedKey{e.Type, e.Name}]; no {
+	if e == nil || e.Kind != Reference || !e.evaluated() {
 		return false
 	}
 	return slices.ContainsFunc(e.paths, func(p path) bool { return p.leaf.name == "Reference" })

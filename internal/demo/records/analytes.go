@@ -57,6 +57,7 @@ type panel struct {
 
 var panels = []panel{
 	{"metabolic", loincCode("24323-8", "Comprehensive metabolic 2000 panel - Serum or Plasma"), "serum", []string{"glucose", "sodium", "potassium", "chloride", "co2", "bun", "creatinine", "egfr", "calcium", "albumin", "alt", "ast"}},
+	{"basic", loincCode("51990-0", "Basic metabolic panel - Blood"), "serum", []string{"glucose", "sodium", "potassium", "bun", "creatinine", "egfr", "calcium"}},
 	{"lipid", loincCode("24331-1", "Lipid 1996 panel - Serum or Plasma"), "serum", []string{"cholesterol", "triglyceride", "hdl", "ldl"}},
 	{"cbc", loincCode("58410-2", "CBC panel - Blood by Automated count"), "blood", []string{"wbc", "rbc", "hemoglobin", "hematocrit", "mcv", "platelets"}},
 	{"a1c", loincCode("4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood"), "blood", []string{"a1c"}},

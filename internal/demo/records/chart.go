@@ -68,7 +68,7 @@ func (c *chart) add(e entry, body obj) {
 }
 
 // targetsEach bounds one Provenance; an EHR writes one per batch of entries.
-const targetsEach = 24
+const targetsEach = 60
 
 // provenance says of everything written so far who wrote it and who passed it
 // on. Resources of one Provenance are of one type and category, so that whoever
@@ -77,11 +77,10 @@ func (c *chart) provenance() {
 	var order []string
 	groups := map[string][]source{}
 	for _, s := range c.sources {
-		key := s.group + " " + s.author.target
-		if groups[key] == nil {
-			order = append(order, key)
+		if groups[s.group] == nil {
+			order = append(order, s.group)
 		}
-		groups[key] = append(groups[key], s)
+		groups[s.group] = append(groups[s.group], s)
 	}
 	for _, key := range order {
 		for rest := groups[key]; len(rest) > 0; {
@@ -101,25 +100,37 @@ func (c *chart) provenanceOf(sources []source) {
 			recorded = s.at
 		}
 	}
-	author := sources[0].author
-	if author.target == "" {
-		author = healthSystem
-	}
-	agent := func(system, role, display string, who reference) obj {
-		out := obj{{"type", code{system, role, display}.concept()}, {"who", who.json()}}
-		if who != healthSystem {
-			out = append(out, field{"onBehalfOf", healthSystem.json()})
-		}
-		return out
-	}
 	id := c.id("prov")
 	c.add(entry{typ: "Provenance", id: id, profile: "us-core-provenance", at: recorded}, obj{
 		{"target", targets},
 		{"recorded", updated(recorded)},
-		{"activity", code{terminology + "v3-DataOperation", "CREATE", "create"}.concept()},
-		{"agent", list{
-			agent(terminology+"provenance-participant-type", "author", "Author", author),
-			agent(usCodes+"us-core-provenance-participant-type", "transmitter", "Transmitter", transmitter),
-		}},
+		{"agent", append(authors(sources), agent(usCodes+"us-core-provenance-participant-type", "transmitter", transmitter))},
 	})
+}
+
+// authors names everybody who wrote one of the sources, once.
+func authors(sources []source) list {
+	var out list
+	seen := map[reference]bool{}
+	for _, s := range sources {
+		who := s.author
+		if who.target == "" {
+			who = healthSystem
+		}
+		if !seen[who] {
+			seen[who] = true
+			out = append(out, agent(terminology+"provenance-participant-type", "author", who))
+		}
+	}
+	return out
+}
+
+// agent acts on behalf of the health system, unless it is the system itself:
+// US Core asks for onBehalfOf wherever a practitioner or a device acts.
+func agent(system, role string, who reference) obj {
+	out := obj{{"type", code{system, role, ""}.concept()}, {"who", who.bare()}}
+	if who != healthSystem {
+		out = append(out, field{"onBehalfOf", healthSystem.bare()})
+	}
+	return out
 }

@@ -69,7 +69,7 @@ func (r *record) writeCondition(e entry, x condition) {
 		{"verificationStatus", confirmed.concept()},
 		{"category", concepts(x.categories...)},
 		{"code", concept(x.text, x.codes...)},
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 	}
 	if x.visit != nil {
 		body = append(body, field{"encounter", x.visit.ref()})

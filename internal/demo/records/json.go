@@ -50,7 +50,12 @@ func empty(v any) bool {
 	case string:
 		return v == ""
 	case obj:
-		return len(v) == 0
+		for _, f := range v {
+			if !empty(f.value) {
+				return false
+			}
+		}
+		return true
 	case list:
 		return len(v) == 0
 	}

@@ -72,7 +72,14 @@ func (r *record) orders(v *visit) []string {
 		if len(r.problems) == 0 && v.number%2 == 0 {
 			return nil
 		}
-		out = append(out, "metabolic", "lipid", "cbc")
+		if r.rich {
+			out = append(out, "metabolic", "lipid", "cbc")
+		} else {
+			out = append(out, []string{"basic", "metabolic"}[v.number%2], "lipid")
+			if v.number%3 == 1 {
+				out = append(out, "cbc")
+			}
+		}
 		if ill("hypothyroid") {
 			out = append(out, "tsh")
 		}
@@ -116,7 +123,7 @@ func (r *record) specimen(w *draw, kind string) string {
 		{"accessionIdentifier", identifier(own+"accession", w.collected.Format("20060102")+"-"+id)},
 		{"status", "available"},
 		{"type", sampleKinds[kind].concept()},
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"receivedTime", dateTime(w.collected.Add(time.Hour))},
 		{"collection", obj{{"collector", w.visit.doctor.ref().json()}, {"collectedDateTime", dateTime(w.collected)}}},
 	})
@@ -132,7 +139,7 @@ func (r *record) order(w *draw, what code) string {
 		{"intent", "order"},
 		{"category", list{sct("108252007", "Laboratory procedure").concept()}},
 		{"code", what.concept()},
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"encounter", w.visit.ref()},
 		{"occurrenceDateTime", dateTime(w.collected)},
 		{"authoredOn", dateTime(e.at)},
@@ -183,11 +190,11 @@ func (r *record) result(w *draw, specimen string, what code, rest ...field) stri
 		{"status", "final"},
 		{"category", list{laboratoryCategory.concept()}},
 		{"code", what.concept()},
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"encounter", w.visit.ref()},
 		{"effectiveDateTime", dateTime(w.collected)},
 		{"issued", dateTime(w.issued())},
-		{"performer", list{laboratory.json()}},
+		{"performer", list{laboratory.bare()}},
 	}
 	body = append(body, rest...)
 	r.add(e, append(body, field{"specimen", ref("Specimen", specimen)}))
@@ -202,11 +209,11 @@ func (r *record) labReport(w *draw, what code, specimen, order string, results l
 		{"status", "final"},
 		{"category", list{code{terminology + "v2-0074", "LAB", "Laboratory"}.concept()}},
 		{"code", what.concept()},
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"encounter", w.visit.ref()},
 		{"effectiveDateTime", dateTime(w.collected)},
 		{"issued", dateTime(w.issued())},
-		{"performer", list{laboratory.json()}},
+		{"performer", list{laboratory.bare()}},
 		{"specimen", refs("Specimen", specimen)},
 		{"result", results},
 	})
@@ -239,10 +246,10 @@ func (a analyte) rangeFor(female bool) obj {
 	low, high := a.limits(female)
 	var out obj
 	if low > 0 {
-		out = append(out, field{"low", quantity(low, a.places, a.unit, a.ucum)})
+		out = append(out, field{"low", obj{{"value", dec{low, a.places}}, {"unit", a.unit}}})
 	}
 	if high > 0 {
-		out = append(out, field{"high", quantity(high, a.places, a.unit, a.ucum)})
+		out = append(out, field{"high", obj{{"value", dec{high, a.places}}, {"unit", a.unit}}})
 	}
 	return out
 }

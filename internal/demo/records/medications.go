@@ -92,7 +92,7 @@ func (r *record) course(m drug, v *visit) {
 	}
 	p := prescription{drug: m, visit: v, at: v.start, status: status, reason: v.ailment.snomed, reasonRef: v.diagnosis}
 	id := r.prescribe(p)
-	r.handOver(p, id, v.start.Add(3*time.Hour), 0)
+	r.handOver(p, id, v.end.Add(50*time.Minute), 0)
 }
 
 // overTheCounter writes what patients say they take by themselves.
@@ -123,7 +123,7 @@ func (r *record) prescribe(p prescription) string {
 		{"category", list{code{terminology + "medicationrequest-category", "community", "Community"}.concept()}},
 		reported,
 		p.medication(),
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"encounter", p.visit.ref()},
 		{"authoredOn", dateTime(p.at)},
 		{"requester", requester.json()},
@@ -175,7 +175,7 @@ func (r *record) dispense(d dice, p prescription, id string) {
 		fills = 4
 	}
 	for i := range fills {
-		at := p.at.AddDate(0, 0, i*int(p.days())).Add(time.Duration(d.between(3, 8)) * time.Hour)
+		at := p.at.AddDate(0, 0, 1+i*int(p.days())).Add(time.Duration(d.between(-60, 60)) * time.Minute)
 		if i > p.refills || !at.Before(r.end()) {
 			return
 		}
@@ -195,7 +195,7 @@ func (r *record) handOver(p prescription, id string, at time.Time, nth int) {
 		{"status", "completed"},
 		{"category", code{terminology + "medicationdispense-category", "community", "Community"}.concept()},
 		p.medication(),
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"context", p.visit.ref()},
 		{"performer", list{obj{{"actor", pharmacist.ref().json()}}}},
 		{"authorizingPrescription", refs("MedicationRequest", id)},

@@ -195,12 +195,12 @@ func (p *plan) household() {
 
 // setSince begins the record: at birth, or some years ago.
 func (p *plan) setSince(d dice) {
-	years := d.between(3, 5)
-	if len(p.problems) > 0 {
-		years = d.between(4, 6)
-	}
-	if p.rich {
+	years := d.between(1, 4)
+	switch {
+	case p.rich:
 		years = 10
+	case len(p.problems) > 1:
+		years = d.between(2, 4)
 	}
 	p.since = weekday(p.end().AddDate(-years, 0, -d.between(0, 200)))
 	if p.since.Before(p.birth) {

@@ -10,6 +10,7 @@ type record struct {
 	problem  map[string]string // illness key -> Condition id
 	coverage string
 	labs     []labResult
+	scope    scope
 }
 
 func (r *record) add(e entry, body obj) { r.chart.add(e, body) }
@@ -28,12 +29,21 @@ func (w *world) patient(index int) [][]byte {
 	r.relatedPersons()
 	r.conditions()
 	r.encounters()
+	r.allergies()
 	r.vitals()
 	r.laboratory()
 	r.prescriptions()
+	r.immunizations()
+	r.procedures()
+	r.socialHistory()
+	r.screenings()
+	r.care()
+	r.histories()
+	r.notes()
 	r.appointments()
 	r.groupVisit()
 	r.messages()
+	r.billing()
 	r.chart.provenance()
 	return r.chart.out
 }

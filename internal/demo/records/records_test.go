@@ -56,7 +56,9 @@ func (s set) ofType(typ string) []*fhir.Resource {
 	return slices.DeleteFunc(slices.Clone(s.all), func(r *fhir.Resource) bool { return r.Type() != typ })
 }
 
-func digest(raw [][]byte) string { return fmt.Sprintf("%x", sha256.Sum256(bytes.Join(raw, []byte("\n")))) }
+func digest(raw [][]byte) string {
+	return fmt.Sprintf("%x", sha256.Sum256(bytes.Join(raw, []byte("\n"))))
+}
 
 func TestImpossibleOptionsAreRefused(t *testing.T) {
 	drop := func([]byte) error { return nil }

@@ -171,6 +171,16 @@ func (r *record) groupVisit() {
 	}
 	peer := r.world.plan(r.index - int(groupPeer) + int(adult))
 	teacher := r.clinic.doctors[groupNurse]
+	r.add(entry{typ: "Group", id: fmt.Sprintf("group-%04d", r.index/blockSize+1), at: r.world.today.AddDate(0, 0, -31), author: teacher.ref()}, obj{
+		{"active", true},
+		{"type", "person"},
+		{"actual", true},
+		{"code", sct("698360004", "Diabetes self management plan").concept()},
+		{"name", "Living with diabetes"},
+		{"quantity", 2},
+		{"managingEntity", healthSystem.json()},
+		{"member", list{obj{{"entity", peer.ref().json()}}, obj{{"entity", r.ref().json()}}}},
+	})
 	past, coming := r.world.groupVisits(r.index / blockSize)
 	for i, start := range []time.Time{past, coming} {
 		length := 90 * time.Minute

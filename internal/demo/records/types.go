@@ -35,7 +35,8 @@ func (c code) coding() obj {
 	return obj{{"system", c.system}, {"code", c.value}, {"display", c.display}}
 }
 
-func (c code) concept() obj { return concept(c.display, c) }
+// concept has no text of its own: the display says it already.
+func (c code) concept() obj { return obj{{"coding", list{c.coding()}}} }
 
 // concept is a CodeableConcept with a text and any number of codings.
 func concept(text string, codes ...code) obj {
@@ -79,6 +80,9 @@ func ref(typ, id string) any {
 	}
 	return obj{{"reference", typ + "/" + id}}
 }
+
+// bare is the reference without its display, where that would only repeat.
+func (r reference) bare() any { return reference{r.target, ""}.json() }
 
 func refs(typ string, ids ...string) list {
 	out := make(list, 0, len(ids))

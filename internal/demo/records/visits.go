@@ -204,7 +204,7 @@ func (r *record) encounters() {
 			{"status", "finished"},
 			{"class", v.class().coding()},
 			{"type", concepts(kind)},
-			{"subject", r.ref().json()},
+			{"subject", r.ref().bare()},
 			{"participant", list{participant}},
 			{"period", period(v.start, v.end)},
 			{"reasonCode", r.reasons(v)},

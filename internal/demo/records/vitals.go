@@ -26,15 +26,18 @@ func (r *record) vitals() {
 		if years >= 3 {
 			r.bloodPressure(d, v, pressure)
 		}
-		if v.kind == wellness || v.kind == acute || v.kind == inpatient || r.rich && v.number%4 == 0 {
+		switch {
+		case v.kind == acute, v.kind == inpatient, v.kind == wellness && v.number%3 == 1, r.rich && v.number%4 == 0:
 			r.signs(d, v, years)
+		case v.kind == wellness && years >= 18:
+			r.pulse(d, v, 72)
 		}
 	}
 }
 
 // vital is one simple vital sign.
 func (r *record) vital(v *visit, profile string, c code, value float64, places int, unit, ucumCode string) {
-	r.writeVital(v, profile, concept(c.display, c), field{"valueQuantity", quantity(round(value, places), places, unit, ucumCode)})
+	r.writeVital(v, profile, c.concept(), field{"valueQuantity", quantity(round(value, places), places, unit, ucumCode)})
 }
 
 func (r *record) writeVital(v *visit, profile string, what obj, rest ...field) {
@@ -43,10 +46,10 @@ func (r *record) writeVital(v *visit, profile string, what obj, rest ...field) {
 		{"status", "final"},
 		{"category", list{vitalSigns.concept()}},
 		{"code", what},
-		{"subject", r.ref().json()},
+		{"subject", r.ref().bare()},
 		{"encounter", v.ref()},
 		{"effectiveDateTime", dateTime(v.start.Add(5 * time.Minute))},
-		{"performer", list{v.doctor.ref().json()}},
+		{"performer", list{v.doctor.ref().bare()}},
 	}
 	r.add(e, append(body, rest...))
 }
@@ -71,7 +74,7 @@ func (r *record) adultVitals(d dice, v *visit) {
 	}
 	weight := grown.weight * excess * (1 + d.normal(0, 0.008))
 	r.vital(v, "us-core-body-weight", weightCode, weight, 1, "kg", "kg")
-	if v.kind == wellness {
+	if v.kind == wellness && (v.number%2 == 1 || v == r.last(wellness)) {
 		r.vital(v, "us-core-body-height", heightCode, grown.height, 1, "cm", "cm")
 		r.vital(v, "us-core-bmi", bmiCode, size{height: grown.height, weight: weight}.bmi(), 1, "kg/m2", "kg/m2")
 	}
@@ -121,7 +124,7 @@ func (r *record) bloodPressure(d dice, v *visit, base float64) {
 		return append(out, field{"valueQuantity", quantity(round(value, 0), 0, "mmHg", "mm[Hg]")})
 	}
 	panel := loincCode("85354-9", "Blood pressure panel with all children optional")
-	r.writeVital(v, "us-core-blood-pressure", concept("Blood pressure", panel),
+	r.writeVital(v, "us-core-blood-pressure", panel.concept(),
 		field{"component", list{
 			component(loincCode("8480-6", "Systolic blood pressure"), systolic),
 			component(loincCode("8462-4", "Diastolic blood pressure"), diastolic),
@@ -142,10 +145,14 @@ func (r *record) signs(d dice, v *visit, years float64) {
 	if _, ok := r.has("fibrillation", v.start); ok {
 		pulse += 9
 	}
-	r.vital(v, "us-core-heart-rate", loincCode("8867-4", "Heart rate"), d.normal(pulse, 5), 0, "/min", "/min")
+	r.pulse(d, v, pulse)
 	r.vital(v, "us-core-respiratory-rate", loincCode("9279-1", "Respiratory rate"), d.normal(breaths, 1.2), 0, "/min", "/min")
 	r.vital(v, "us-core-body-temperature", loincCode("8310-5", "Body temperature"), temperature, 1, "Cel", "Cel")
 	r.oximetry(d, v)
+}
+
+func (r *record) pulse(d dice, v *visit, mean float64) {
+	r.vital(v, "us-core-heart-rate", loincCode("8867-4", "Heart rate"), d.normal(mean, 5), 0, "/min", "/min")
 }
 
 func (r *record) oximetry(d dice, v *visit) {

@@ -2,13 +2,15 @@ package fidelity_test
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/portico-fhir/portico/fhir"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/portico-fhir/portico/fhir/compartment"
 )
 
@@ -18,11 +20,10 @@ func TestAwkwardlyWrittenResourcesComeBackByteForByte(t *testing.T) {
 	up := &rawUpstream{corpus: newCorpus()}
 	base := up.start(t)
 	up.corpus.load(t, "testdata/served", placeholders(base, ""))
-	d := open(t, up)
-	want := newCorpus()
-	want.load(t, "testdata/want", placeholders(base, d.base))
 
-	forEachStyle(t, up, func(t *testing.T) {
+	forEachStyle(t, up, func(t *testing.T, d *door) {
+		want := newCorpus()
+		want.load(t, "testdata/want", placeholders(base, d.base))
 		compared := 0
 		for k, i := range up.corpus.byKey {
 			expected := i.raw
@@ -46,10 +47,12 @@ func TestUntrustworthyResourcesAreWithheldWhole(t *testing.T) {
 	up.corpus.load(t, "testdata/withheld", placeholders(base, ""))
 	withheld := len(up.corpus.byKey)
 	up.corpus.load(t, "testdata/served", placeholders(base, ""))
-	d := open(t, up)
-	absentStatus, absent := d.get("p1", "Observation/not-there")
 
-	forEachStyle(t, up, func(t *testing.T) {
+	forEachStyle(t, up, func(t *testing.T, d *door) {
+		absentStatus, absent := d.get("p1", "Observation/not-there")
+		if absentStatus != http.StatusNotFound {
+			t.Errorf("a missing resource answers %d", absentStatus)
+		}
 		found := d.search("p1", "Observation")
 		if found[key{"Observation", "decimals"}] == nil {
 			t.Error("the good resources are missing")
@@ -64,11 +67,8 @@ func TestUntrustworthyResourcesAreWithheldWhole(t *testing.T) {
 				t.Errorf("%s was released in a search", k)
 			}
 			status, body := d.get("p1", k.String())
-			switch {
-			case status < 400 || bytes.Contains(body, []byte("SECRET")):
-				t.Errorf("%s was released by a read: %d", k, status)
-			case i.resource != nil && (status != absentStatus || !bytes.Equal(withoutID(body), withoutID(absent))):
-				t.Errorf("%s: a foreign resource answers %d %s, a missing one %d %s", k, status, body, absentStatus, absent)
+			if status != absentStatus || !bytes.Equal(body, absent) {
+				t.Errorf("%s: a withheld resource answers %d %s, a missing one %d %s", k, status, body, absentStatus, absent)
 			}
 		}
 		if n != withheld {
@@ -76,9 +76,6 @@ func TestUntrustworthyResourcesAreWithheldWhole(t *testing.T) {
 		}
 	})
 }
-
-// withoutID takes the one thing out of an OperationOutcome that may differ.
-func withoutID(body []byte) []byte { return body }
 
 // Bytes that are no JSON break the Bundle around them: then nothing leaves.
 func TestAnswersThatAreNoJSONAreRefused(t *testing.T) {
@@ -91,7 +88,7 @@ func TestAnswersThatAreNoJSONAreRefused(t *testing.T) {
 			up.corpus.load(t, "testdata/served", placeholders(base, ""))
 			up.corpus.byKey[k] = i
 			up.corpus.byType[k.Type] = append([]*item{i}, up.corpus.byType[k.Type]...)
-			d := open(t, up)
+			d := open(t, up, 0)
 			for _, path := range []string{k.String(), k.Type} {
 				status, body := d.get("p1", path)
 				if status < 400 || bytes.Contains(body, []byte("SECRET")) || bytes.Contains(body, []byte("measured")) {
@@ -110,11 +107,10 @@ func TestExamplesOfTheSpecificationComeBackByteForByte(t *testing.T) {
 		t.Skip("needs make test")
 	}
 	up := &rawUpstream{corpus: newCorpus()}
-	base := up.start(t)
+	up.start(t)
 	up.corpus.load(t, "npm/node_modules/hl7.fhir.r4.examples", asItIs)
-	d := open(t, up)
 
-	forEachStyle(t, up, func(t *testing.T) {
+	forEachStyle(t, up, func(t *testing.T, d *door) {
 		compared, changed := map[key]bool{}, map[string]bool{}
 		for _, patient := range up.corpus.patients(up.base) {
 			mine := up.corpus.belongs(up.base, patient)
@@ -123,7 +119,7 @@ func TestExamplesOfTheSpecificationComeBackByteForByte(t *testing.T) {
 					continue // the directory once, not once for each patient
 				}
 				i := up.corpus.byKey[k]
-				expected, changes := rewritten(t, i, patient, base, d.base)
+				expected, changes := rewritten(t, i, patient)
 				for _, c := range changes {
 					changed[k.String()+": "+c] = true
 				}
@@ -132,18 +128,37 @@ func TestExamplesOfTheSpecificationComeBackByteForByte(t *testing.T) {
 				}
 			}
 		}
-		if len(compared) < 470 {
-			t.Errorf("compared %d resources only; 477 of the package have an owner or are directory", len(compared))
+		if len(compared) != ownable {
+			t.Errorf("compared %d resources; %d of the package have an owner or are directory", len(compared), ownable)
 		}
-		t.Logf("%d resources compared; rewritten: %q", len(compared), changed)
+		if d := cmp.Diff(namedRewrites(), slices.Sorted(maps.Keys(changed))); d != "" {
+			t.Errorf("what is rewritten in the examples (-named +found):\n%s", d)
+		}
 	})
 }
 
-func forEachStyle(t *testing.T, up *rawUpstream, run func(t *testing.T)) {
+// ownable is how many resources of hl7.fhir.r4.examples 4.0.1 some patient may
+// see: the rest names no patient, several, or is no data of patients.
+const ownable = 477
+
+// namedRewrites are the places of the examples that do not leave as they came:
+// each holds a reference to another patient, which is masked.
+func namedRewrites() []string {
+	return []string{
+		"Consent/consent-example-grantor: Consent.provision.actor.reference", // another patient as actor
+		"Group/102: Group.member.entity",                                     // the other members
+		"Observation/trachcare: Observation.focus",                           // the mother is taught about her child
+		"Patient/pat1: Patient.link.other",                                   // a linked record is another record
+		"Patient/pat2: Patient.link.other",
+		"Task/example3: Task.requester", // asked for by another patient
+	}
+}
+
+func forEachStyle(t *testing.T, up *rawUpstream, run func(t *testing.T, d *door)) {
 	for n, s := range styles {
 		t.Run(s.name, func(t *testing.T) {
 			up.style.Store(int32(n))
-			run(t)
+			run(t, open(t, up, s.hold))
 		})
 	}
 }
@@ -212,5 +227,3 @@ func placeholders(upstream, gateway string) func([]byte) []byte {
 	)
 	return func(raw []byte) []byte { return []byte(r.Replace(string(raw))) }
 }
-
-var _ = fhir.Base{}

@@ -30,7 +30,8 @@ type door struct {
 	http *http.Client
 }
 
-func open(t *testing.T, up *rawUpstream) *door {
+// hold is how many bytes of an answer are held before the first one leaves.
+func open(t *testing.T, up *rawUpstream, hold int) *door {
 	t.Helper()
 	connector, err := fhirserver.New(fhirserver.Options{Base: up.base})
 	if err != nil {
@@ -48,7 +49,8 @@ func open(t *testing.T, up *rawUpstream) *door {
 		Sources:   []gateway.Source{{ID: "ehr", Name: "EHR", Base: up.base, Upstream: connector}},
 		Tokens:    everybody{all},
 		Audit:     nowhere{},
-		Pages:     clear{},
+		Pages:     openly{},
+		HoldBytes: hold,
 		SMART:     func(string) http.Handler { return http.NotFoundHandler() },
 	})
 	if err != nil {
@@ -73,14 +75,14 @@ type nowhere struct{}
 
 func (nowhere) Record(context.Context, audit.Event) error { return nil }
 
-// clear makes handles that bind but hide nothing; pages are judged elsewhere.
-type clear struct{}
+// openly makes handles that bind but hide nothing; pages are judged elsewhere.
+type openly struct{}
 
-func (clear) Seal(plain, bound []byte) (string, error) {
+func (openly) Seal(plain, bound []byte) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(append(append([]byte{}, plain...), bound...)), nil
 }
 
-func (clear) Open(handle string, bound []byte) ([]byte, error) {
+func (openly) Open(handle string, bound []byte) ([]byte, error) {
 	both, err := base64.RawURLEncoding.DecodeString(handle)
 	plain, ok := bytes.CutSuffix(both, bound)
 	if err != nil || !ok {

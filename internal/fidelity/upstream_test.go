@@ -22,6 +22,7 @@ type style struct {
 	resourceBeforeFullURL bool
 	contentType           string
 	around                string // white space around the body of a read
+	hold                  int    // bytes held back before an answer leaves; 1 makes it stream
 }
 
 var styles = []style{
@@ -35,7 +36,7 @@ var styles = []style{
 		entry: "{\r\n      \"fullUrl\" : \"%s\",\r\n      \"resource\" : %s\r\n    }",
 	},
 	{
-		name: "tabs, members in another order", open: "\n\t{\t\"entry\"\t:\t[\n\n\t", between: "\t\n,\n\n\t",
+		name: "tabs, members in another order, streamed", hold: 1, open: "\n\t{\t\"entry\"\t:\t[\n\n\t", between: "\t\n,\n\n\t",
 		end:                   "\t]\n,\"total\":999,\"link\":[{\"relation\":\"self\",\"url\":\"http://inside.example/x\"}],\"id\":\"b\",\"type\":\"searchset\",\"resourceType\":\"Bundle\"\t}\n\n",
 		entry:                 "{\"search\":{\"score\":1.00,\"mode\":\"match\"}\t,\"resource\"\t:\t%s\t,\"fullUrl\"\t:\"%s\"}",
 		resourceBeforeFullURL: true, contentType: "application/json", around: "\t\n",

@@ -1,0 +1,295 @@
+package authz
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+// signInSkew is how far the clock of an identity provider may be behind.
+const signInSkew = 10 * time.Second
+
+// serveAuthorize is the authorization endpoint, GET and POST (RFC 6749 §3.1,
+// SMART App Launch 2.2, "authorize-post"). It asks nobody anything: it checks
+// the request, keeps it and sends the browser to the dispatcher.
+func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) error {
+	// 1. Parse.
+	p, err := readAuthorize(w, r)
+	if err != nil {
+		return err
+	}
+
+	// 2. Who asks, and where may the answer go? Until both are proven good, an
+	// error is a page (RFC 6749 §4.1.2.1): anything else is an open redirector.
+	app, err := s.askingClient(r, p)
+	if err != nil {
+		return err
+	}
+	to := answer{redirectURI: p.get("redirect_uri"), state: p.get("state")}
+	if p.repeated("state") {
+		to.state = "" // there is no telling which one is meant
+	}
+
+	// 3. Everything else is the app's to know.
+	pending, err := s.checkRequest(r, p, app)
+	if err != nil {
+		return s.answerError(w, r, to, err)
+	}
+
+	// 4. Keep it, bound to this browser, and go on.
+	secret := s.bindBrowser(w, r)
+	pending.Browser = browserDigest(secret)
+	if err := s.o.Pending.CreatePending(r.Context(), pending); err != nil {
+		return s.answerError(w, r, to, unavailable(err, "keep an authorization request"))
+	}
+	seeOther(w, s.local(pathContinue, pending.ID))
+	return nil
+}
+
+func readAuthorize(w http.ResponseWriter, r *http.Request) (params, error) {
+	texts := []string{r.URL.RawQuery}
+	if r.Method == http.MethodPost {
+		body, err := readForm(w, r)
+		if err != nil {
+			return params{}, unreadable(err)
+		}
+		texts = append(texts, body)
+	}
+	p, err := parseParams(texts...)
+	if err != nil {
+		return params{}, unreadable(err)
+	}
+	return p, nil
+}
+
+// askingClient proves client_id and redirect_uri.
+func (s *Server) askingClient(r *http.Request, p params) (client.Client, error) {
+	if p.repeated("client_id", "redirect_uri") {
+		return client.Client{}, unreadable(errors.New("client_id or redirect_uri stands more than once"))
+	}
+	app, err := s.o.Clients.Client(r.Context(), p.get("client_id"))
+	if errors.Is(err, client.ErrUnknown) {
+		return client.Client{}, &problem{kind: fault.Invalid, title: "This app is not known here",
+			detail: "The app that sent you here is not registered. Nothing was shared with it."}
+	}
+	if err != nil {
+		return client.Client{}, unavailable(err, "look up a client")
+	}
+	reqctx.From(r.Context()).SetClient(app.ID)
+	// It is always asked for, even of a client that has one only: the token
+	// endpoint compares it (RFC 6749 §4.1.3).
+	if !app.AllowsRedirect(p.get("redirect_uri")) {
+		return client.Client{}, &problem{kind: fault.Invalid, title: "This app cannot be answered",
+			detail: "The app asked for the answer at an address that is not registered for it. Nothing was shared with it. Please tell the makers of the app."}
+	}
+	return app, nil
+}
+
+// checkRequest checks what is left and gives the request to keep.
+func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pending, error) {
+	if err := checkShape(p); err != nil {
+		return Pending{}, err
+	}
+	source, err := s.audience(p.get("aud"), app)
+	if err != nil {
+		return Pending{}, err
+	}
+	reqctx.From(r.Context()).SetSource(source.ID)
+	if err := checkChallenge(p); err != nil {
+		return Pending{}, err
+	}
+	// A nonce travels in JSON, which has no bytes that are not characters.
+	if n := p.get("nonce"); !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl) {
+		return Pending{}, refuse(invalidRequest, "nonce must be text.")
+	}
+	scopes, err := s.grantable(p.get("scope"), app)
+	if err != nil {
+		return Pending{}, err
+	}
+	now := s.o.Now()
+	signedInAfter, err := s.signInAge(r, p, source, now)
+	if err != nil {
+		return Pending{}, err
+	}
+	id, _ := token.NewSecret(s.o.Rand)
+	return Pending{
+		ID: id, Client: app.ID, Source: source.ID, RedirectURI: p.get("redirect_uri"), State: p.get("state"),
+		Scopes: scopes.String(), Challenge: p.get("code_challenge"), Nonce: p.get("nonce"),
+		SignedInAfter: signedInAfter, Created: now, Expires: now.Add(pendingTTL),
+	}, nil
+}
+
+// checkShape refuses what this server does not do, rather than to do something
+// else than the app asked for.
+func checkShape(p params) error {
+	if len(p.twice) > 0 {
+		// RFC 6749 §3.1: parameters MUST NOT be included more than once.
+		return refuse(invalidRequest, "A parameter stands more than once.")
+	}
+	switch {
+	case p.get("request") != "":
+		return refuse(requestNotSupported, "Request objects are not supported.")
+	case p.get("request_uri") != "":
+		return refuse(requestURINotSupported, "request_uri is not supported.")
+	case p.get("registration") != "":
+		return refuse(registrationUnsupported, "registration is not supported.")
+	case p.get("response_type") == "":
+		return refuse(invalidRequest, "response_type is missing.")
+	case p.get("response_type") != "code":
+		return refuse(unsupportedResponseType, "response_type must be code.")
+	case p.get("response_mode") != "" && p.get("response_mode") != "query":
+		return refuse(invalidRequest, "response_mode must be query.")
+	case p.get("launch") != "":
+		// SMART App Launch 2.2, "Launch App: EHR Launch": a handle this server
+		// did not hand out.
+		return refuse(invalidRequest, "launch is not known.")
+	}
+	return nil
+}
+
+// audience finds the FHIR base that the app means, with or without trailing
+// slash. A wrong one means that the app was lured to send tokens elsewhere
+// (SMART App Launch 2.2, "Obtain authorization code", aud).
+func (s *Server) audience(aud string, app client.Client) (Source, error) {
+	if aud == "" {
+		return Source{}, refuse(invalidRequest, "aud is missing.")
+	}
+	i := slices.IndexFunc(s.o.Sources, func(src Source) bool { return aud == src.Base || aud == src.Base+"/" })
+	if i < 0 {
+		return Source{}, refuse(invalidRequest, "aud is not a FHIR base of this server.")
+	}
+	if !app.AllowsSource(s.o.Sources[i].ID) {
+		return Source{}, refuse(unauthorizedClient, "The app is not registered for this FHIR base.")
+	}
+	return s.o.Sources[i], nil
+}
+
+// challengeLength is that of a base64url-encoded SHA-256 (RFC 7636 §4.2).
+const challengeLength = 43
+
+// checkChallenge asks every client, confidential ones too, for PKCE with S256
+// (SMART App Launch 2.2, "Considerations for PKCE Support"; RFC 9700 §2.1.1).
+// An absent method would mean plain (RFC 7636 §4.3).
+func checkChallenge(p params) error {
+	challenge := p.get("code_challenge")
+	switch {
+	case challenge == "":
+		return refuse(invalidRequest, "code_challenge is missing: PKCE is required.")
+	case p.get("code_challenge_method") != "S256":
+		return refuse(invalidRequest, "code_challenge_method must be S256.")
+	case len(challenge) != challengeLength || !isBase64URL(challenge):
+		return refuse(invalidRequest, "code_challenge is not a base64url-encoded SHA-256.")
+	}
+	return nil
+}
+
+func isBase64URL(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
+	})
+}
+
+// grantable gives what of the scopes asked for may be granted. Others are left
+// out, as RFC 6749 §3.3 allows; the token response says what was granted.
+func (s *Server) grantable(asked string, app client.Client) (scope.Set, error) {
+	words, err := scope.Words(asked)
+	if err != nil {
+		return scope.Set{}, &Error{Code: invalidScope, Description: "scope has characters that no scope has.", Err: err}
+	}
+	allowed, err := scope.Parse(app.Scopes)
+	if err != nil {
+		return scope.Set{}, &Error{Code: serverError, Description: "The app is not registered properly.", Status: http.StatusInternalServerError, Err: err}
+	}
+	var out scope.Set
+	for _, w := range words {
+		one, err := scope.Parse(w)
+		if err != nil {
+			continue // not a scope of SMART App Launch 2.2
+		}
+		for _, name := range one.Others {
+			if grantableName(name) && (app.Scopes == "" || allowed.Has(name)) {
+				out.Others = append(out.Others, name)
+			}
+		}
+		for _, r := range one.Resources {
+			r, ok := s.grantableResource(r)
+			if !ok || (app.Scopes != "" && !allowed.Includes(r)) {
+				continue
+			}
+			if !slices.ContainsFunc(out.Resources, func(have scope.Resource) bool { return have.String() == r.String() }) {
+				out.Resources = append(out.Resources, r)
+			}
+		}
+	}
+	if out.Empty() {
+		return scope.Set{}, refuse(invalidScope, "None of the scopes can be granted.")
+	}
+	return out, nil
+}
+
+// grantableName lists the identity and context scopes that do something here.
+// The rest is left out: launch and launch/encounter need an EHR launch,
+// online_access and offline_access a refresh token.
+func grantableName(name string) bool {
+	switch name {
+	case scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient:
+		return true
+	}
+	return false
+}
+
+// grantableResource narrows to what a patient app may have. Granular scopes are
+// left out: a part must not be granted before every reader enforces parts.
+func (s *Server) grantableResource(r scope.Resource) (scope.Resource, bool) {
+	if r.Level != scope.Patient || len(r.Filter) > 0 {
+		return scope.Resource{}, false
+	}
+	if r.Type != scope.AnyType && !s.o.KnownType(r.Type) {
+		return scope.Resource{}, false
+	}
+	return r.Narrow(s.o.Access)
+}
+
+// signInAge reads prompt and max_age (OpenID Connect Core 1.0 §3.1.2.1): how
+// old a sign-in may be. Consent is asked for each time, so prompt=none is
+// always refused.
+func (s *Server) signInAge(r *http.Request, p params, source Source, now time.Time) (time.Time, error) {
+	var after time.Time
+	if text := p.get("max_age"); text != "" {
+		seconds, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return after, refuse(invalidRequest, "max_age must be a number of seconds.")
+		}
+		after = now.Add(-time.Duration(seconds) * time.Second).Add(-signInSkew) //nolint:gosec // 31 bits
+	}
+	prompts := strings.Fields(p.get("prompt"))
+	for _, value := range prompts {
+		switch value {
+		case "consent", "select_account":
+		case "login":
+			after = now.Add(-signInSkew)
+		case "none":
+			if len(prompts) > 1 {
+				return after, refuse(invalidRequest, "prompt=none stands alone.")
+			}
+			if _, ok := s.o.SignIn.Current(r, source.ID); !ok {
+				return after, refuse(loginRequired, "Nobody is signed in.")
+			}
+			return after, refuse(consentRequired, "The person must be asked.")
+		default:
+			return after, refuse(invalidRequest, "prompt has an unknown value.")
+		}
+	}
+	return after, nil
+}

@@ -1,0 +1,124 @@
+package authz
+
+import (
+	"net/http"
+
+	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/smart/scope"
+)
+
+// smartConfiguration is {FHIR base}/.well-known/smart-configuration (SMART App
+// Launch 2.2, "FHIR Authorization Endpoint and Capabilities Discovery").
+type smartConfiguration struct {
+	Issuer                string   `json:"issuer"`
+	JWKSURI               string   `json:"jwks_uri"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	Scopes                []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	Capabilities          []string `json:"capabilities"`
+}
+
+// openIDConfiguration is {issuer}/.well-known/openid-configuration (OpenID
+// Connect Discovery 1.0 §3, RFC 8414, RFC 9207 §3).
+type openIDConfiguration struct {
+	Issuer                string   `json:"issuer"`
+	JWKSURI               string   `json:"jwks_uri"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	Scopes                []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	SigningAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+	Claims                []string `json:"claims_supported"`
+	IssInResponse         bool     `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	// Absent would mean true (OpenID Connect Discovery 1.0 §3).
+	RequestURIParameter bool `json:"request_uri_parameter_supported"`
+}
+
+// capabilities are those that work, and nothing else (requirements 352-371 of
+// SMART App Launch 2.2: each listed one SHALL work).
+func capabilities() []string {
+	return []string{
+		"launch-standalone",
+		"authorize-post",
+		"client-public",
+		"client-confidential-symmetric",
+		"sso-openid-connect",
+		"context-standalone-patient",
+		"permission-patient",
+		"permission-v1",
+		"permission-v2",
+	}
+}
+
+func authMethods() []string {
+	return []string{"client_secret_basic", "client_secret_post", "none"}
+}
+
+// scopesSupported are examples of what may be granted, in both syntaxes.
+func (s *Server) scopesSupported() []string {
+	out := []string{scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient}
+	for _, text := range []string{"patient/*.cruds", "patient/*.*"} {
+		r, err := scope.ParseResource(text)
+		if err != nil { // a constant
+			panic(err)
+		}
+		if r, ok := r.Narrow(s.o.Access); ok {
+			out = append(out, r.String())
+		}
+	}
+	return out
+}
+
+func (s *Server) url(path string) string { return s.o.Issuer + path }
+
+// SMARTConfiguration serves the smart-configuration of one source, to be
+// mounted below its FHIR base.
+func (s *Server) SMARTConfiguration(source string) http.Handler {
+	_, known := s.source(source)
+	return crossOrigin(http.MethodGet, handler.Adapt(func(w http.ResponseWriter, r *http.Request) error {
+		if !known {
+			return &Error{Code: invalidRequest, Description: "There is no such FHIR base here.", Status: http.StatusNotFound}
+		}
+		return serveDocument(w, r, smartConfiguration{
+			Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
+			AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
+			AuthMethods: authMethods(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
+			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: capabilities(),
+		})
+	}, writeError))
+}
+
+func (s *Server) serveOpenIDConfiguration(w http.ResponseWriter, r *http.Request) error {
+	return serveDocument(w, r, openIDConfiguration{
+		Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
+		AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
+		AuthMethods: authMethods(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
+		ResponseTypes: []string{"code"}, ResponseModes: []string{"query"}, ChallengeMethods: []string{"S256"},
+		SubjectTypes: []string{"public"}, SigningAlgorithms: []string{"RS256"},
+		Claims:        []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "fhirUser", "profile"},
+		IssInResponse: true,
+	})
+}
+
+// serveDocument answers with what anybody may read and keep for a while. It is
+// JSON whatever Accept says (SMART App Launch 2.2, requirement 374).
+func serveDocument(w http.ResponseWriter, r *http.Request, document any) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		return &Error{Code: invalidRequest, Description: "This document can be read only.", Status: http.StatusMethodNotAllowed}
+	}
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	sendJSON(w, http.StatusOK, document)
+	return nil
+}

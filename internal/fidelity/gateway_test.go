@@ -1,11 +1,8 @@
 package fidelity_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +15,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/seal"
 	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -41,6 +39,14 @@ func open(t *testing.T, up *rawUpstream, hold int) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ring, err := seal.NewRing(make([]byte, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := ring.For("pages")
+	if err != nil {
+		t.Fatal(err)
+	}
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
@@ -49,7 +55,7 @@ func open(t *testing.T, up *rawUpstream, hold int) *door {
 		Sources:   []gateway.Source{{ID: "ehr", Name: "EHR", Base: up.base, Upstream: connector}},
 		Tokens:    everybody{all},
 		Audit:     nowhere{},
-		Pages:     openly{},
+		Pages:     pages,
 		HoldBytes: hold,
 		SMART:     func(string) http.Handler { return http.NotFoundHandler() },
 	})
@@ -74,22 +80,6 @@ func (e everybody) Authenticate(_ context.Context, bearer string) (token.Grant, 
 type nowhere struct{}
 
 func (nowhere) Record(context.Context, audit.Event) error { return nil }
-
-// openly makes handles that bind but hide nothing; pages are judged elsewhere.
-type openly struct{}
-
-func (openly) Seal(plain, bound []byte) (string, error) {
-	return base64.RawURLEncoding.EncodeToString(append(append([]byte{}, plain...), bound...)), nil
-}
-
-func (openly) Open(handle string, bound []byte) ([]byte, error) {
-	both, err := base64.RawURLEncoding.DecodeString(handle)
-	plain, ok := bytes.CutSuffix(both, bound)
-	if err != nil || !ok {
-		return nil, errors.New("not a handle")
-	}
-	return plain, nil
-}
 
 // get asks as a patient.
 func (d *door) get(patient, path string) (status int, body []byte) {

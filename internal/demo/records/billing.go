@@ -30,8 +30,8 @@ func (v *visit) fees(age float64) []fee {
 	return []fee{{cptCode("99214", "Office or other outpatient visit, 30 minutes"), 189}, {cptCode("36415", "Venipuncture"), 14.5}}
 }
 
-// billing writes the coverage, the account, and for the visits of the last year
-// the claim, what the insurer paid, and what is left to the patient.
+// billing writes the coverage, the account, and for the visits of the last
+// months the claim, what the insurer paid, and what is left to the patient.
 func (r *record) billing() {
 	d := r.dice("billing")
 	member := "M" + d.digits(9)
@@ -73,7 +73,10 @@ func (r *record) billing() {
 		{"owner", healthSystem.json()},
 		{"guarantor", list{obj{{"party", subscriber.json()}}}},
 	})
-	from := r.world.today.AddDate(-1, 0, 0)
+	from := r.world.today.AddDate(0, -9, 0)
+	if r.index < blockSize {
+		from = r.world.today.AddDate(-1, -6, 0)
+	}
 	for _, v := range r.visits {
 		if v.end.After(from) && v.end.Before(r.world.today.AddDate(0, 0, -8)) {
 			r.bill(d, v, payer, account)

@@ -108,8 +108,13 @@ func cast(patients int) *Cast {
 		grace := newPerson("grace", "Grace", "Whitfield", "A grandmother and guardian: no record of her own, access to little Noah's.", "RelatedPerson/"+patientID(int(ward))+"-rp-1")
 		c.People = slices.Insert(c.People, min(4, len(c.People)), grace)
 	}
-	c.People = append(c.People, newPerson("nora", "Nora", "Field", "Can sign in, but no record belongs to her."))
+	c.People = append(c.People, stranger())
 	return c
+}
+
+// stranger is the person without a record.
+func stranger() Person {
+	return newPerson("nora", "Nora", "Field", "Can sign in, but no record belongs to her.")
 }
 
 func newPerson(login, given, family, story string, users ...string) Person {

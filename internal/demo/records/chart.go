@@ -61,6 +61,12 @@ func (c *chart) add(e entry, body obj) {
 		return
 	}
 	group := e.group
+	switch e.typ {
+	case "Account", "Claim", "ExplanationOfBenefit", "Invoice":
+		group = "billing"
+	case "Flag", "List", "Consent", "Task", "CommunicationRequest":
+		group = "administration"
+	}
 	if group == "" {
 		group = e.typ
 	}
@@ -72,7 +78,8 @@ const targetsEach = 60
 
 // provenance says of everything written so far who wrote it and who passed it
 // on. Resources of one Provenance are of one type and category, so that whoever
-// may read one of them may as a rule read them all.
+// may read one of them may as a rule read them all; only billing and
+// administration, which no US Core profile covers, are told of together.
 func (c *chart) provenance() {
 	var order []string
 	groups := map[string][]source{}

@@ -135,7 +135,7 @@ func (c *chart) slot(d doctor, start time.Time, length time.Duration, free bool)
 	if free {
 		status = "free"
 	}
-	c.add(entry{typ: "Slot", id: id, at: c.world.today.AddDate(0, 0, -30), group: "Slot"}, obj{
+	c.add(entry{typ: "Slot", id: id, at: c.world.today.AddDate(0, 0, -30)}, obj{
 		{"serviceType", concepts(generalPractice)},
 		{"schedule", ref("Schedule", d.schedule())},
 		{"status", status},

@@ -23,8 +23,8 @@ const (
 	pastCells   = ranks
 	pastWidth   = pastDays * slotsPerDay / pastCells
 
-	openComing = 30 * slotsPerDay // open slots are published for six weeks
-	openPast   = 10 * slotsPerDay // and kept for two
+	openComing = 20 * slotsPerDay // open slots are published for four weeks
+	openPast   = 5 * slotsPerDay  // and kept for one
 )
 
 func (w *world) comingStart(position int) (time.Time, bool) {

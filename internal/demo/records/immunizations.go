@@ -67,7 +67,6 @@ func (r *record) immunizations() {
 
 func (r *record) immunize(d dice, what code, v *visit, at time.Time, dose int) {
 	e := r.by("Immunization", r.chart.id("imm"), "us-core-immunization", at)
-	e.group = "Immunization"
 	body := obj{{"status", "completed"}, {"vaccineCode", what.concept()}, {"patient", r.ref().bare()}}
 	if v == nil { // told by the family or another practice
 		e.at = r.since.AddDate(0, 0, 1)
@@ -91,7 +90,6 @@ func (r *record) immunize(d dice, what code, v *visit, at time.Time, dose int) {
 func (r *record) refusal(v *visit) {
 	covid := cvxCode("309", "COVID-19, mRNA, LNP-S, bivalent, PF, 30 mcg/0.3 mL dose")
 	e := r.by("Immunization", r.chart.id("imm"), "us-core-immunization", v.end)
-	e.group = "Immunization"
 	r.add(e, obj{
 		{"status", "not-done"},
 		{"statusReason", code{terminology + "v3-ActReason", "PATOBJ", "patient objection"}.concept()},

@@ -133,7 +133,7 @@ func (r *record) specimen(w *draw, kind string) string {
 // order writes the request for a test.
 func (r *record) order(w *draw, what code) string {
 	id := r.chart.id("order")
-	e := entry{typ: "ServiceRequest", id: id, profile: "us-core-servicerequest", at: w.visit.start.Add(15 * time.Minute), group: "ServiceRequest/laboratory", author: w.visit.doctor.ref()}
+	e := entry{typ: "ServiceRequest", id: id, profile: "us-core-servicerequest", at: w.visit.start.Add(15 * time.Minute), author: w.visit.doctor.ref()}
 	r.add(e, obj{
 		{"status", "completed"},
 		{"intent", "order"},
@@ -203,7 +203,7 @@ func (r *record) result(w *draw, specimen string, what code, rest ...field) stri
 
 func (r *record) labReport(w *draw, what code, specimen, order string, results list) string {
 	id := r.chart.id("report")
-	r.add(entry{typ: "DiagnosticReport", id: id, profile: "us-core-diagnosticreport-lab", at: w.issued(), group: "DiagnosticReport/LAB", author: laboratory}, obj{
+	r.add(entry{typ: "DiagnosticReport", id: id, profile: "us-core-diagnosticreport-lab", at: w.issued(), author: laboratory}, obj{
 		{"identifier", list{identifier(own+"report", id)}},
 		{"basedOn", refs("ServiceRequest", order)},
 		{"status", "final"},

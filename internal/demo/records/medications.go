@@ -139,7 +139,7 @@ func (r *record) prescribe(p prescription) string {
 			{"expectedSupplyDuration", quantity(p.days(), 0, "days", "d")},
 		}})
 	}
-	r.add(entry{typ: "MedicationRequest", id: id, profile: "us-core-medicationrequest", at: p.at, group: "MedicationRequest", author: requester}, body)
+	r.add(entry{typ: "MedicationRequest", id: id, profile: "us-core-medicationrequest", at: p.at, author: requester}, body)
 	return id
 }
 

@@ -113,7 +113,7 @@ func (r *record) document(x document) obj {
 		{"content", list{obj{{"attachment", attachment}, {"format", mimeType.coding()}}}},
 		{"context", obj{{"encounter", list{x.visit.ref()}}, {"period", period(x.from, x.to)}}},
 	}
-	r.add(entry{typ: "DocumentReference", id: id, profile: "us-core-documentreference", at: at, group: "DocumentReference/" + x.kind.value, author: x.author}, body)
+	r.add(entry{typ: "DocumentReference", id: id, profile: "us-core-documentreference", at: at, author: x.author}, body)
 	return attachment
 }
 

@@ -16,7 +16,7 @@ type requestOf struct {
 // request writes a referral or an order that is not for the laboratory.
 func (r *record) request(v *visit, x requestOf) string {
 	id := r.chart.id("order")
-	e := entry{typ: "ServiceRequest", id: id, profile: "us-core-servicerequest", at: v.start.Add(15 * time.Minute), group: "ServiceRequest/" + x.category.value, author: v.doctor.ref()}
+	e := entry{typ: "ServiceRequest", id: id, profile: "us-core-servicerequest", at: v.start.Add(15 * time.Minute), author: v.doctor.ref()}
 	body := obj{
 		{"status", x.status},
 		{"intent", "order"},

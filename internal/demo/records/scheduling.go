@@ -34,11 +34,14 @@ type appointment struct {
 	remote      bool
 }
 
-// appointments writes the visits of the last two years as they were booked, the
+// appointments writes the visits of the last year or two as they were booked, the
 // ones that did not take place, and those to come.
 func (r *record) appointments() {
 	d := r.dice("appointments")
-	from := r.world.today.AddDate(-2, 0, 0)
+	from := r.world.today.AddDate(-1, 0, 0)
+	if r.rich {
+		from = r.world.today.AddDate(-2, 0, 0)
+	}
 	for _, v := range r.visits {
 		if v.start.Before(from) || v.kind == inpatient {
 			continue

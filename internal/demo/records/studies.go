@@ -98,7 +98,7 @@ func (r *record) study(s study) {
 	}
 	id := r.chart.id("report")
 	issued := s.at.Add(90 * time.Minute)
-	r.add(entry{typ: "DiagnosticReport", id: id, profile: "us-core-diagnosticreport-note", at: issued, group: "DiagnosticReport/" + s.section.value, author: s.doctor.ref()}, obj{
+	r.add(entry{typ: "DiagnosticReport", id: id, profile: "us-core-diagnosticreport-note", at: issued, author: s.doctor.ref()}, obj{
 		{"identifier", list{identifier(own+"report", id)}},
 		{"status", "final"},
 		{"category", list{s.section.concept()}},

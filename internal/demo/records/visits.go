@@ -121,9 +121,9 @@ func (p *plan) followUps(d dice, add func(visitKind, time.Time) *visit) {
 }
 
 func (p *plan) acuteVisits(d dice, add func(visitKind, time.Time) *visit) {
-	gap := 620 // days between complaints
+	gap := 760 // days between complaints
 	if p.minor() {
-		gap = 330
+		gap = 400
 	}
 	for day := p.since.AddDate(0, 0, d.between(20, gap)); day.Before(p.end()); day = day.AddDate(0, 0, d.between(gap/3, gap*5/3)) {
 		young := p.age(day) < 18

@@ -8,8 +8,8 @@ var vitalSigns = code{observation, "vital-signs", "Vital Signs"}
 
 func loincCode(value, display string) code { return code{loinc, value, display} }
 
-// vitals writes what is measured at a visit: weight and blood pressure always,
-// the rest by kind of visit.
+// vitals writes what is measured at a visit: blood pressure always, the rest by
+// kind of visit.
 func (r *record) vitals() {
 	d := r.dice("vitals")
 	pressure := r.restingPressure(d)
@@ -73,7 +73,9 @@ func (r *record) adultVitals(d dice, v *visit) {
 		excess *= 1.05
 	}
 	weight := grown.weight * excess * (1 + d.normal(0, 0.008))
-	r.vital(v, "us-core-body-weight", weightCode, weight, 1, "kg", "kg")
+	if v.kind != acute {
+		r.vital(v, "us-core-body-weight", weightCode, weight, 1, "kg", "kg")
+	}
 	if v.kind == wellness && (v.number%2 == 1 || v == r.last(wellness)) {
 		r.vital(v, "us-core-body-height", heightCode, grown.height, 1, "cm", "cm")
 		r.vital(v, "us-core-bmi", bmiCode, size{height: grown.height, weight: weight}.bmi(), 1, "kg/m2", "kg/m2")

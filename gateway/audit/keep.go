@@ -15,6 +15,7 @@ const (
 	Refused  = "refused"  // understood, and not allowed
 	Absent   = "absent"   // not there, foreign or withheld: the same to the outside
 	Aborted  = "aborted"  // broken off after it had begun
+	Failed   = "failed"   // the EHR or Portico itself could not
 	Decided  = "decided"  // a decision of a person or of the authorization server
 )
 
@@ -87,7 +88,7 @@ func Validate(e Event) error {
 		return errors.New("audit: counts cannot be negative")
 	}
 	switch e.Outcome {
-	case Released, Refused, Absent, Aborted, Decided:
+	case Released, Refused, Absent, Aborted, Failed, Decided:
 	default:
 		return errors.New("audit: Outcome is none of the known ones")
 	}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/portico-fhir/portico/config"
+)
+
+// closeTimeout bounds how long parts may take to end after the last request.
+const closeTimeout = 10 * time.Second
+
+// runServe is `portico serve`.
+func runServe(ctx context.Context, args []string, std streams) error {
+	f := flag.NewFlagSet("serve", flag.ContinueOnError)
+	path := f.String("config", "portico.yaml", "the configuration `file`; docs/portico.example.yaml explains every key")
+	if err := parseFlags(f, args, std.err); err != nil {
+		return err
+	}
+	cfg, err := config.Load(*path)
+	if err != nil {
+		return loadError(err)
+	}
+	return serve(ctx, cfg, newLog(cfg.Log, std.err))
+}
+
+// loadError puts each problem of a configuration on its own line.
+func loadError(err error) error {
+	var problems *config.Error
+	if errors.As(err, &problems) {
+		return fmt.Errorf("the configuration cannot be used\n%w", err)
+	}
+	return err
+}
+
+// serve runs Portico as configured until ctx ends.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	// The listener comes first: a port that is taken is found out before
+	// anything else has begun.
+	l, err := listen(ctx, listenOptions{
+		Address: cfg.Listen, TLS: cfg.TLS, InsecurePlainHTTP: cfg.InsecurePlainHTTP, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	a, err := build(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	log.Info("Portico is ready", "version", version, "public_url", cfg.PublicURL, "listen", l.Addr().String(), "tls", cfg.TLS != nil)
+	err = l.serve(ctx, a.Handler)
+	// Requests are done or were cut; what they began must still be written.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	err = errors.Join(err, l.Close(), a.Close(closing))
+	if err == nil {
+		log.Info("Portico has stopped")
+	}
+	return err
+}
+
+// newLog makes the operational log.
+func newLog(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

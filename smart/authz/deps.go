@@ -100,6 +100,7 @@ type ProblemView struct {
 	Title     string
 	Detail    string
 	RequestID string
+	Retry     string // a path on this server that starts again, "" when there is none
 }
 
 // Pending is an authorization request on its way through the pages.

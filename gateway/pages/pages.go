@@ -156,8 +156,8 @@ func (p *Pages) Problem(w http.ResponseWriter, _ *http.Request, v authz.ProblemV
 	}
 	d := struct {
 		frame
-		Heading, Detail, RequestID string
-	}{p.frame(heading+" – Portico", "", ""), heading, detail, plain(v.RequestID)}
+		Heading, Detail, RequestID, Retry string
+	}{p.frame(heading+" – Portico", "", ""), heading, detail, plain(v.RequestID), ownPath(v.Retry)}
 	return p.draw(w, "problem", status, "", d)
 }
 

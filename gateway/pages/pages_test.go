@@ -326,6 +326,26 @@ func TestChoosingAPatientNeedsOneButtonEach(t *testing.T) {
 	save(t, "choose", body)
 }
 
+func TestTryAgainStaysOnThisServer(t *testing.T) {
+	for in, want := range map[string]bool{
+		"//evil.example/":          false,
+		`/\evil.example/`:          false,
+		"https://evil.example/":    false,
+		"javascript:alert(1)":      false,
+		"oauth/continue":           false,
+		"":                         false,
+		"/oauth/continue?id=a&b=c": true,
+	} {
+		rec := httptest.NewRecorder()
+		if err := newPages(t).Problem(rec, nil, authz.ProblemView{Status: 502, Title: "x", Retry: in}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(rec.Body.String(), "Try again"); got != want {
+			t.Errorf("%q: link drawn %v, want %v", in, got, want)
+		}
+	}
+}
+
 func TestHomeNamesEachSourceWithItsBase(t *testing.T) {
 	router := mux.NewRouter()
 	newPages(t).Mount(router)

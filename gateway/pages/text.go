@@ -67,6 +67,16 @@ func site(raw string) string {
 	return plain(u.Host)
 }
 
+// ownPath lets through a path on this server alone: "//host" and "/\\host" lead
+// elsewhere, whatever they look like.
+func ownPath(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.Contains(s, `\`) {
+		return ""
+	}
+	return u.String()
+}
+
 // initial is the letter in the circle before a name.
 func initial(name string) string {
 	r, _ := utf8.DecodeRuneInString(name)

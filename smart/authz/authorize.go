@@ -271,7 +271,7 @@ func (s *Server) signInAge(r *http.Request, p params, source Source, now time.Ti
 		if err != nil {
 			return after, refuse(invalidRequest, "max_age must be a number of seconds.")
 		}
-		after = now.Add(-time.Duration(seconds) * time.Second).Add(-signInSkew) //nolint:gosec // 31 bits
+		after = now.Add(-time.Duration(seconds) * time.Second).Add(-signInSkew)
 	}
 	prompts := strings.Fields(p.get("prompt"))
 	for _, value := range prompts {

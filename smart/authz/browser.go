@@ -47,7 +47,7 @@ func (s *Server) bindBrowser(w http.ResponseWriter, r *http.Request) string {
 	if !ok {
 		secret, _ = token.NewSecret(s.o.Rand)
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure follows the scheme of the issuer: the demo is plain HTTP on loopback
 		Name: s.cookieName(), Value: secret, Path: "/", MaxAge: int(pendingTTL.Seconds()),
 		Secure: s.secure, HttpOnly: true,
 		// Lax and not Strict: the way back from the identity provider is a

@@ -158,8 +158,8 @@ func TestRedirectsMatchExactlyButForLoopbackPorts(t *testing.T) {
 			"http://localhost:8083/cb", "http://127.0.0.1/cb", "http://[::1]/cb?a=1",
 		}
 	})
-	any := c
-	any.AnyLoopbackPort = true
+	ports := c
+	ports.AnyLoopbackPort = true
 	for _, r := range []struct {
 		uri              string
 		exact, withPorts bool
@@ -214,7 +214,7 @@ func TestRedirectsMatchExactlyButForLoopbackPorts(t *testing.T) {
 		if got := c.AllowsRedirect(r.uri); got != r.exact {
 			t.Errorf("exact: AllowsRedirect(%q) = %v", r.uri, got)
 		}
-		if got := any.AllowsRedirect(r.uri); got != r.withPorts {
+		if got := ports.AllowsRedirect(r.uri); got != r.withPorts {
 			t.Errorf("any port: AllowsRedirect(%q) = %v", r.uri, got)
 		}
 	}

@@ -177,7 +177,7 @@ func verify(t *testing.T, s *token.Signer, text string) (kid string, payload map
 	if err := json.Unmarshal(wire, &read); err != nil {
 		t.Fatal(err)
 	}
-	jws, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

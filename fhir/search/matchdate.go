@@ -32,7 +32,7 @@ func (m Matcher) dateTest(v string) (test, error) {
 func spanOf(v value) (t span, ok bool, err error) {
 	switch v.typ.name {
 	case "date", "dateTime", "instant":
-		t, err = parseDate(v.node.Text())
+		t, err = nodeDate(v.node)
 		return t, err == nil, err
 	case "Period":
 		return period(v.node)
@@ -40,6 +40,15 @@ func spanOf(v value) (t span, ok bool, err error) {
 		return timing(v.node)
 	}
 	return span{}, false, nil // Age, Range, string: choices that hold no date
+}
+
+// nodeDate reads a date that is there. A JSON number is none, though 2020 would
+// read like one.
+func nodeDate(n fhir.Node) (span, error) {
+	if !n.IsString() {
+		return span{}, errDate
+	}
+	return parseDate(n.Text())
 }
 
 // period goes from the first instant of start to the last of end; a missing one
@@ -51,14 +60,14 @@ func period(n fhir.Node) (t span, ok bool, err error) {
 		return span{}, false, nil
 	}
 	if !t.openFrom {
-		s, err := parseDate(start.Text())
+		s, err := nodeDate(start)
 		if err != nil {
 			return span{}, false, err
 		}
 		t.from = s.from
 	}
 	if !t.openTo {
-		s, err := parseDate(end.Text())
+		s, err := nodeDate(end)
 		if err != nil {
 			return span{}, false, err
 		}
@@ -73,7 +82,7 @@ func timing(n fhir.Node) (t span, ok bool, err error) {
 		if isNull(event) {
 			continue
 		}
-		s, err := parseDate(event.Text())
+		s, err := nodeDate(event)
 		if err != nil {
 			return span{}, false, err
 		}

@@ -75,16 +75,16 @@ const currencies = "urn:iso:std:iso:4217"
 func intervalOf(n fhir.Node, typ string) (t interval, units []unit, ok bool, err error) {
 	switch typ {
 	case "integer", "positiveInt", "unsignedInt", "decimal":
-		d, err := parseDecimal(n.Text())
+		d, err := nodeDecimal(n)
 		return exactly(d.value), nil, err == nil, err
 	case "Quantity", "SimpleQuantity", "Age", "Duration", "Count", "Distance":
 		return quantity(n)
 	case "Money":
-		d, err := parseDecimal(n.Get("value").Text())
-		currency := n.Get("currency").Text()
 		if !n.Get("value").Exists() {
 			return interval{}, nil, false, nil
 		}
+		d, err := nodeDecimal(n.Get("value"))
+		currency := n.Get("currency").Text()
 		return exactly(d.value), []unit{{currencies, currency, currency}}, err == nil, err
 	case "Range":
 		return numberRange(n)
@@ -92,11 +92,19 @@ func intervalOf(n fhir.Node, typ string) (t interval, units []unit, ok bool, err
 	return interval{}, nil, false, nil // SampledData has no one value; the rest no number
 }
 
+// nodeDecimal reads a number that is there; a string is none.
+func nodeDecimal(n fhir.Node) (decimal, error) {
+	if n.IsString() {
+		return decimal{}, errNumber
+	}
+	return parseDecimal(n.Text())
+}
+
 func quantity(n fhir.Node) (t interval, units []unit, ok bool, err error) {
 	if !n.Get("value").Exists() {
 		return interval{}, nil, false, nil
 	}
-	d, err := parseDecimal(n.Get("value").Text())
+	d, err := nodeDecimal(n.Get("value"))
 	if err != nil {
 		return interval{}, nil, false, err
 	}

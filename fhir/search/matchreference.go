@@ -60,7 +60,8 @@ func (m Matcher) referenceTest(targets []string, modifier, v string) (test, erro
 	default:
 		want.typ = modifier
 	}
-	canonical, hasVersion := unescape(v), len(split(v, '|')) > 1
+	canonical := unescape(v)
+	hasVersion := strings.Contains(canonical, "|") // url|version
 	return func(v value) (bool, error) {
 		switch v.typ.name {
 		case "Reference":

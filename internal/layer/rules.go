@@ -30,7 +30,7 @@ func layers() []Layer {
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "**/*test"}},
 		{"wiring", []string{"cmd/portico"}},
-		{"checks and generators", []string{"fhir/search/internal/tables", "fhir/uscore/internal/tables", "internal/layer", "internal/fidelity", "internal/tools/**"}},
+		{"checks and generators", []string{"fhir/search/internal/tables", "fhir/uscore/internal/tables", "internal/layer", "internal/fidelity", "internal/e2e", "internal/tools/**"}},
 	}
 }
 

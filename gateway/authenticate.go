@@ -26,7 +26,7 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 		return fault.New(fault.Unauthenticated, "This access token is not valid here.")
 	}
 	x.grant = grant
-	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base}
+	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now}
 	x.log.SetClient(grant.Client)
 	x.event.Client, x.event.Grant, x.event.Patient = grant.Client, grant.ID, grant.Patient
 	x.event.PersonIss, x.event.PersonSub = grant.PersonIssuer, grant.PersonSubject

@@ -31,7 +31,7 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				x.counts.withheld++ // malformed: nobody can tell whose it is
 				continue
 			}
-			passed, mask, err := g.judge(x, one)
+			passed, match, mask, err := g.judge(x, one)
 			if err != nil {
 				yield(kept{}, err)
 				return
@@ -40,7 +40,7 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				x.counts.withheld++
 				continue
 			}
-			if !yield(kept{one.Resource, mask, x.plan.Matches(one.Resource, one.Mode)}, nil) {
+			if !yield(kept{one.Resource, mask, match}, nil) {
 				return
 			}
 		}
@@ -48,11 +48,9 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 }
 
 // judge asks the guard, and brings the proof where the guard wants one.
-func (g *Gateway) judge(x *exchange, one item) (bool, []fhir.Node, error) {
+func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.Node, err error) {
 	r := one.Resource
-	v := x.plan.JudgeFound(r, one.call)
-	var passed bool
-	var err error
+	v, match := x.plan.JudgeFound(r, one.Mode, one.call)
 	switch v.Decision {
 	case guard.Keep:
 		passed = true
@@ -63,13 +61,13 @@ func (g *Gateway) judge(x *exchange, one item) (bool, []fhir.Node, error) {
 	case guard.Withhold:
 	}
 	if err != nil || !passed {
-		return false, nil, err
+		return false, false, nil, err
 	}
 	x.proven[r.Type()+"/"+r.ID()] = true
 	if v.Reason == "own" {
 		x.remember(r)
 	}
-	return true, v.Mask, nil
+	return true, match, v.Mask, nil
 }
 
 // remember notes what the patient's own resources point to, so that a Device or

@@ -34,8 +34,8 @@ type Authenticator interface {
 // Sealer makes handles that only this gateway can read and that are good only
 // for what they were bound to.
 type Sealer interface {
-	Seal(plain, bound []byte) (string, error)
-	Open(handle string, bound []byte) ([]byte, error)
+	SealText(plain []byte, bound string) string
+	OpenText(handle, bound string) ([]byte, error)
 }
 
 // Source is one upstream as apps see it.

@@ -150,13 +150,28 @@ func (w *bundleWriter) end(out []byte) ([]byte, error) {
 		out = append(out, `,"total":`...)
 		out = strconv.AppendInt(out, int64(total), 10)
 	}
-	out = append(out, `,"link":[`...)
-	out = appendLink(out, "self", w.selfLink())
-	if next != "" {
-		out = append(out, ',')
-		out = appendLink(out, "next", next)
+	return append(w.links(out, next), '}'), nil
+}
+
+// links: an answer without entries has no self link. It repeats nothing of what
+// was asked, so that a search for somebody else gives back not even the question.
+func (w *bundleWriter) links(out []byte, next string) []byte {
+	var links []byte
+	if w.entries > 0 {
+		links = appendLink(links, "self", w.selfLink())
 	}
-	return append(out, `]}`...), nil
+	if next != "" {
+		if links != nil {
+			links = append(links, ',')
+		}
+		links = appendLink(links, "next", next)
+	}
+	if links == nil {
+		return out
+	}
+	out = append(out, `,"link":[`...)
+	out = append(out, links...)
+	return append(out, ']')
 }
 
 // total leaves only when it is our own count of the whole: one page, the first

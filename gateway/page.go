@@ -26,8 +26,8 @@ type pageState struct {
 
 // bound ties a handle to source, patient, app and type: for anybody else it
 // does not open. Scopes are not part of it: the token of the request decides.
-func (x *exchange) bound() []byte {
-	return []byte(strings.Join([]string{"page", x.src.ID, x.grant.Patient, x.grant.Client, x.ask.Type}, "\x00"))
+func (x *exchange) bound() string {
+	return strings.Join([]string{x.src.ID, x.grant.Patient, x.grant.Client, x.ask.Type}, "\x00")
 }
 
 // nextLink seals where the search goes on, "" when it is at its end.
@@ -39,10 +39,7 @@ func (g *Gateway) nextLink(x *exchange) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("gateway: paging state: %w", err)
 	}
-	handle, err := g.pages.Seal(raw, x.bound())
-	if err != nil {
-		return "", fmt.Errorf("gateway: sealing a page: %w", err)
-	}
+	handle := g.pages.SealText(raw, x.bound())
 	return x.src.publicBase + "/" + x.ask.Type + "?" + pageName + "=" + url.QueryEscape(handle), nil
 }
 
@@ -56,7 +53,7 @@ func (g *Gateway) resumePage(x *exchange, pairs []search.Pair, at int) error {
 		}
 	}
 	gone := fault.New(fault.NotFound, "This page is not (or no longer) there: repeat the search.")
-	raw, err := g.pages.Open(pairs[at].Value, x.bound())
+	raw, err := g.pages.OpenText(pairs[at].Value, x.bound())
 	if err != nil {
 		return gone
 	}

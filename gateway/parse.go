@@ -33,7 +33,6 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if err != nil {
 		return err
 	}
-	x.log.SetRoute("/fhir/{source}/" + routeOf(segments))
 	if len(segments) == 0 || segments[0] == "" {
 		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
 	}
@@ -68,22 +67,6 @@ func notAType(name string) error {
 		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
 	}
 	return fault.New(fault.NotFound, "There is no such resource type in FHIR R4.")
-}
-
-// routeOf is the path for the log: names that are known, {id} for the rest.
-func routeOf(segments []string) string {
-	shown := make([]string, len(segments))
-	for i, s := range segments {
-		switch {
-		case search.IsResourceType(s), s == "_search", s == "_history":
-			shown[i] = s
-		case strings.HasPrefix(s, "$"):
-			shown[i] = "{operation}"
-		default:
-			shown[i] = "{id}"
-		}
-	}
-	return strings.Join(shown, "/")
 }
 
 // splitPath decodes each segment once. A segment that decodes to something with

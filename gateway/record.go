@@ -4,17 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
-)
-
-// How an access ended, as it stands in the audit event.
-const (
-	released = "released" // what was kept leaves, or has begun to
-	refused  = "refused"  // not understood, or not covered
-	absent   = "absent"   // missing, foreign and withheld alike
-	failed   = "failed"   // the upstream or Portico itself could not
-	aborted  = "aborted"  // broken off after the first byte
 )
 
 // recordWait bounds how long an answer waits for its audit event.
@@ -43,13 +35,13 @@ func (g *Gateway) record(x *exchange, outcome string) error {
 // refuse writes down why nothing leaves and gives the error on. If not even
 // that can be written down, the answer says nothing else.
 func (g *Gateway) refuse(x *exchange, err error) error {
-	outcome := failed
+	outcome := audit.Failed
 	switch kind := fault.KindOf(err); kind {
 	case fault.NotFound:
-		outcome = absent
+		outcome = audit.Absent
 	case fault.Invalid, fault.Forbidden, fault.MethodNotAllowed, fault.NotAcceptable, fault.UnsupportedMedia,
 		fault.TooLarge, fault.Unsupported, fault.TooMany:
-		outcome = refused
+		outcome = audit.Refused
 	default:
 	}
 	x.counts.released = 0

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/portico-fhir/portico/gateway/audit"
 )
 
 const fhirJSON = "application/fhir+json"
@@ -64,7 +66,7 @@ func (g *Gateway) stream(w http.ResponseWriter, r *http.Request, x *exchange, h 
 // breakOff writes down that an answer which had begun was not finished. The
 // error makes the handler break the connection.
 func (g *Gateway) breakOff(x *exchange, err error) error {
-	if recordErr := g.record(x, aborted); recordErr != nil {
+	if recordErr := g.record(x, audit.Aborted); recordErr != nil {
 		return errors.Join(err, recordErr)
 	}
 	return err

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"net/http"
+
+	"github.com/portico-fhir/portico/gateway/audit"
 )
 
 // serve is the path of every request for data. Each step either hands on what
@@ -41,7 +43,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	defer held.close()
 	// 8. Write down that it leaves. If that fails, it does not.
 	x.event.Status = x.statusOnRelease(held)
-	if err := g.record(x, released); err != nil {
+	if err := g.record(x, audit.Released); err != nil {
 		return err
 	}
 	// 9. Let it go.

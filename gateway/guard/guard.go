@@ -7,6 +7,7 @@ package guard
 
 import (
 	"strings"
+	"time"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
@@ -20,6 +21,7 @@ type Who struct {
 	Patient string    // Patient id at the source; "" may see nothing
 	Scopes  scope.Set // as granted
 	Base    fhir.Base // the upstream's base, against which references resolve
+	Now     func() time.Time
 }
 
 func (w Who) whose() compartment.Whose {

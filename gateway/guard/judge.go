@@ -97,29 +97,34 @@ func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference,
 }
 
 // JudgeFound decides on one entry of the answer to the plan's call-th search:
-// Judge, and was it asked for at all?
-func (p *Plan) JudgeFound(r *fhir.Resource, call int) Verdict {
+// Judge, and was it asked for at all? match says whether it is a match of the
+// search itself rather than an include; mode is what the upstream says.
+func (p *Plan) JudgeFound(r *fhir.Resource, mode string, call int) (v Verdict, match bool) {
 	switch {
-	case p.Ask.Interaction == Read && (r.Type() != p.Ask.Type || r.ID() != p.Ask.ID):
-		return withhold("not-asked")
-	case p.Ask.Interaction == Search && !p.asksFor(r.Type()):
-		return withhold("not-asked")
-	case r.Type() == p.Ask.Type && p.foundEarlier(r, call):
-		return withhold("duplicate")
+	case p.Ask.Interaction == Read:
+		if r.Type() != p.Ask.Type || r.ID() != p.Ask.ID {
+			return withhold("not-asked"), false
+		}
+		return p.Who.Judge(r), true
+	case r.Type() == p.Ask.Type && mode != "include":
+		satisfied, err := p.filter.Match(r)
+		switch {
+		case satisfied && err == nil && p.foundEarlier(r, call):
+			return withhold("duplicate"), false
+		case satisfied && err == nil:
+			return p.Who.Judge(r), true
+		case mode == "match":
+			return withhold("unmatched"), false
+		}
 	}
-	return p.Who.Judge(r)
+	if !p.includes(r.Type()) {
+		return withhold("not-asked"), false
+	}
+	return p.Who.Judge(r), false
 }
 
-// Matches says whether an entry is a match of the search itself rather than an
-// include: by its type and the mode the upstream gave it.
-func (p *Plan) Matches(r *fhir.Resource, mode string) bool {
-	return r.Type() == p.Ask.Type && mode != "include"
-}
-
-func (p *Plan) asksFor(typ string) bool {
-	if typ == p.Ask.Type {
-		return true
-	}
+// includes says whether an include of the app's leads to a type.
+func (p *Plan) includes(typ string) bool {
 	for _, in := range p.Ask.Query.RevInclude {
 		if in.Source == typ {
 			return true

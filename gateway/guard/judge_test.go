@@ -74,11 +74,11 @@ func TestJudgeFoundWithholdsWhatWasNotAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range []*fhir.Resource{own("Observation", "o2"), own("Condition", "o1")} {
-		if v := read.JudgeFound(r, 0); v.Decision != guard.Withhold || v.Reason != "not-asked" {
+		if v, _ := read.JudgeFound(r, "match", 0); v.Decision != guard.Withhold || v.Reason != "not-asked" {
 			t.Errorf("a read of Observation/o1 gives %s/%s: %+v", r.Type(), r.ID(), v)
 		}
 	}
-	if v := read.JudgeFound(own("Observation", "o1"), 0); v.Decision != guard.Keep {
+	if v, match := read.JudgeFound(own("Observation", "o1"), "", 0); v.Decision != guard.Keep || !match {
 		t.Errorf("%+v", v)
 	}
 	found, err := w.Narrow(searchFor(t, "MedicationRequest", "_include=MedicationRequest:medication&_revinclude=Provenance:target"), everything)
@@ -88,8 +88,33 @@ func TestJudgeFoundWithholdsWhatWasNotAsked(t *testing.T) {
 	for typ, want := range map[string]guard.Decision{
 		"MedicationRequest": guard.Keep, "Medication": guard.Keep, "Condition": guard.Withhold, "Practitioner": guard.Withhold,
 	} {
-		if v := found.JudgeFound(own(typ, "x"), 0); v.Decision != want {
+		if v, match := found.JudgeFound(own(typ, "x"), "", 0); v.Decision != want || match != (typ == "MedicationRequest") {
 			t.Errorf("%s: %+v", typ, v)
+		}
+	}
+}
+
+func TestAnUpstreamThatIgnoresAParameterChangesNothing(t *testing.T) {
+	p, err := who(t, "patient/*.rs").Narrow(searchFor(t, "Observation", "status=final&_include=Observation:has-member"), everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func(s string) *fhir.Resource {
+		return resource(t, `{"resourceType":"Observation","id":"x","status":"`+s+`","subject":{"reference":"Patient/me"}}`)
+	}
+	for _, tt := range []struct {
+		status, mode string
+		want         guard.Decision
+		match        bool
+	}{
+		{"final", "match", guard.Keep, true},
+		{"final", "", guard.Keep, true},
+		{"preliminary", "match", guard.Withhold, false},
+		{"preliminary", "", guard.Keep, false}, // can only be an include
+		{"preliminary", "include", guard.Keep, false},
+	} {
+		if v, match := p.JudgeFound(status(tt.status), tt.mode, 0); v.Decision != tt.want || match != tt.match {
+			t.Errorf("%+v: %+v, %v", tt, v, match)
 		}
 	}
 }
@@ -112,7 +137,7 @@ func TestWhatAnEarlierCallFindsIsNotGivenTwice(t *testing.T) {
 		r := resource(t, `{"resourceType":"Communication","id":"x",`+tt.members+`}`)
 		var kept []int
 		for call := range p.Calls {
-			if p.JudgeFound(r, call).Decision == guard.Keep {
+			if v, _ := p.JudgeFound(r, "match", call); v.Decision == guard.Keep {
 				kept = append(kept, call)
 			}
 		}

@@ -19,6 +19,9 @@ type Plan struct {
 	// Calls are asked in order and their results joined. None at all means that
 	// the answer is known to be empty.
 	Calls []Call
+	// filter is what the app asked, evaluated by us: an upstream that ignored or
+	// misread a parameter changes nothing about what the app gets.
+	filter *search.Filter
 	// CountOnly: the app wants a number, which is counted from what passes the
 	// check and never taken from the upstream.
 	CountOnly bool
@@ -42,6 +45,10 @@ func (w Who) Narrow(a Ask, supports Supports) (Plan, error) {
 		return p, nil
 	}
 	p.CountOnly = a.Query.Summary == "count" || a.Query.Count == 0
+	var err error
+	if p.filter, err = (search.Matcher{Base: w.Base, Now: w.Now}).Compile(a.Query); err != nil {
+		return p, fault.Wrap(err, fault.Invalid, err.Error())
+	}
 	return p, p.narrowSearch(supports)
 }
 

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/enroll"
+	"github.com/portico-fhir/portico/gateway/login"
+	"github.com/portico-fhir/portico/gateway/pages"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/smart/authz"
+)
+
+// Each type here makes one package's part fit where another package states what
+// it needs; none decides anything.
+
+// maxLooked bounds what is read of an EHR to find out who somebody is.
+const maxLooked = 8 << 20
+
+const unusable = "The record system gave an unusable answer."
+
+// lookup is enroll.Lookup over the upstreams.
+type lookup struct{ upstreams map[string]upstream.Reader }
+
+var _ enroll.Lookup = lookup{}
+
+func (l lookup) at(source string) (upstream.Reader, error) {
+	u, ok := l.upstreams[source]
+	if !ok {
+		return nil, fault.New(fault.Internal, "There is no such source.")
+	}
+	return u, nil
+}
+
+// Read implements enroll.Lookup.
+func (l lookup) Read(ctx context.Context, source, typ, id string) ([]byte, error) {
+	u, err := l.at(source)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := u.Read(ctx, typ, id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxLooked+1))
+	if err != nil || len(raw) > maxLooked {
+		return nil, fault.Wrap(errors.New("portico: reading a person's resource failed"), fault.Upstream, unusable)
+	}
+	return raw, nil
+}
+
+// Search implements enroll.Lookup.
+func (l lookup) Search(ctx context.Context, source, typ, query string) ([][]byte, error) {
+	u, err := l.at(source)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := u.Search(ctx, typ, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var out [][]byte
+	reader := fhir.NewBundleReader(answer.Body, maxLooked)
+	for {
+		entry, err := reader.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return out, nil
+		case err != nil:
+			return nil, fault.Wrap(err, fault.Upstream, unusable)
+		case entry.Mode == "outcome":
+		case entry.Resource == nil:
+			// Who is meant must be certain: one entry that cannot be read could
+			// be the second hit.
+			return nil, fault.Wrap(errors.New("portico: an entry cannot be read"), fault.Upstream, unusable)
+		default:
+			out = append(out, entry.Resource.Bytes())
+		}
+	}
+}
+
+// patients is authz.Patients over the links of enrolment.
+type patients struct{ links *enroll.Resolver }
+
+var _ authz.Patients = patients{}
+
+// For implements authz.Patients.
+func (p patients) For(ctx context.Context, person authz.Person, source string) ([]authz.Patient, error) {
+	links, err := p.links.Links(ctx, enroll.Person{Issuer: person.Issuer, Subject: person.Subject}, source)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]authz.Patient, 0, len(links))
+	for _, l := range links {
+		out = append(out, authz.Patient{ID: l.Patient, Label: l.Label, Self: l.Relationship == enroll.Self, FHIRUser: l.FHIRUser})
+	}
+	return out, nil
+}
+
+// decisions writes what people decide at the authorization server into the audit.
+type decisions struct{ sink audit.Sink }
+
+var _ authz.Recorder = decisions{}
+
+// Record implements authz.Recorder.
+func (d decisions) Record(ctx context.Context, e authz.Event) error {
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return fmt.Errorf("portico: event id: %w", err)
+	}
+	return d.sink.Record(ctx, audit.Event{
+		ID: hex.EncodeToString(id[:]), Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
+		PersonIss: e.Person.Issuer, PersonSub: e.Person.Subject, Patient: e.Patient, Grant: e.Grant,
+		Interaction: e.What, Outcome: audit.Decided, Status: http.StatusOK,
+	})
+}
+
+// signInProblem draws what went wrong at sign-in on Portico's own error page.
+func signInProblem(drawn *pages.Pages) login.ProblemPage {
+	return login.ProblemFunc(func(w http.ResponseWriter, r *http.Request, f login.Failure) error {
+		return drawn.Problem(w, r, authz.ProblemView{Status: f.Status, Title: f.Title, Detail: f.Detail, RequestID: reqctx.ID(r.Context()), Retry: f.Retry})
+	})
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/enroll"
+	"github.com/portico-fhir/portico/gateway/login"
+	"github.com/portico-fhir/portico/gateway/pages"
+	"github.com/portico-fhir/portico/gateway/store"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/internal/seal"
+	"github.com/portico-fhir/portico/smart/authz"
+	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+// app is Portico put together: what a listener serves, and how it ends.
+type app struct {
+	Handler http.Handler
+	Close   func(ctx context.Context) error
+}
+
+// wiring is what the parts are made from on the way.
+type wiring struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	store     *store.Store
+	ring      *seal.Ring
+	sources   []authz.Source
+	upstreams map[string]upstream.Reader
+	bases     map[string]fhir.Base
+}
+
+// build puts Portico together from its configuration. It is the only place
+// that knows every package. Nothing outside is asked yet: an EHR or a provider
+// that is down does not keep Portico from starting.
+func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
+	w := &wiring{cfg: cfg, log: log, upstreams: map[string]upstream.Reader{}, bases: map[string]fhir.Base{}}
+	if err := w.open(ctx); err != nil {
+		return nil, err
+	}
+	root, err := w.assemble(ctx)
+	if err != nil {
+		return nil, errors.Join(err, w.store.Close())
+	}
+	stop := sweep(log, w.store)
+	return &app{
+		Handler: root,
+		Close: func(context.Context) error {
+			stop()
+			return w.store.Close()
+		},
+	}, nil
+}
+
+func (w *wiring) open(ctx context.Context) error {
+	key, err := w.cfg.SealKeyBytes()
+	if err != nil {
+		return fmt.Errorf("seal_key: %w", err)
+	}
+	if w.ring, err = seal.NewRing(key); err != nil {
+		return err
+	}
+	for _, s := range w.cfg.Sources {
+		base, err := fhir.ParseBase(s.FHIRBase)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.ID, err)
+		}
+		connector, err := fhirserver.New(fhirserver.Options{Base: base, Authorize: credentials(s.Auth), Timeout: s.Timeout})
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.ID, err)
+		}
+		w.bases[s.ID], w.upstreams[s.ID] = base, connector
+		w.sources = append(w.sources, authz.Source{ID: s.ID, Name: s.Name, Base: w.cfg.PublicURL + "/fhir/" + s.ID})
+	}
+	w.store, err = store.Open(ctx, store.Options{Path: w.cfg.Store.SQLite})
+	return err
+}
+
+// credentials adds what a source's EHR asks for to each request.
+func credentials(a config.Auth) func(*http.Request) {
+	switch a.Type {
+	case config.AuthBasic:
+		return func(r *http.Request) { r.SetBasicAuth(a.Username, a.Password.Reveal()) }
+	case config.AuthBearer:
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+a.Token.Reveal()) }
+	default:
+		return nil
+	}
+}
+
+func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
+	drawn, err := pages.New(pages.Options{Sources: w.sources, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	links, err := w.links()
+	if err != nil {
+		return nil, err
+	}
+	signIn, err := w.signIn(links, drawn)
+	if err != nil {
+		return nil, err
+	}
+	server, err := w.authorizationServer(ctx, links, signIn, drawn)
+	if err != nil {
+		return nil, err
+	}
+	data, err := w.gateway(server)
+	if err != nil {
+		return nil, err
+	}
+	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	data.Mount(r)
+	server.Mount(r)
+	signIn.Mount(r)
+	drawn.Mount(r)
+	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)
+	return handler.Wrap(handler.Options{
+		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
+		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
+	})
+}
+
+func (w *wiring) links() (*enroll.Resolver, error) {
+	rules := map[string]enroll.SourceRule{}
+	for _, s := range w.cfg.Sources {
+		rule := enroll.SourceRule{Claim: s.PatientFrom.Claim, System: s.PatientFrom.System, Base: s.FHIRBase}
+		switch s.PatientFrom.As {
+		case config.AsReference:
+			rule.Rule = enroll.FHIRUser
+		case config.AsID:
+			rule.Rule = enroll.PatientID
+		case config.AsIdentifier:
+			rule.Rule = enroll.Identifier
+		}
+		rules[s.ID] = rule
+	}
+	return enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: time.Now})
+}
+
+func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.RelyingParty, error) {
+	var providers []login.Provider
+	for _, p := range w.cfg.IdentityProviders {
+		provider := login.Provider{
+			ID: p.ID, Name: p.Name, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,
+		}
+		if !p.ClientSecret.IsZero() {
+			provider.ClientSecret = p.ClientSecret.Reveal()
+		}
+		for _, s := range w.cfg.Sources {
+			if s.IdentityProvider == p.ID {
+				provider.Sources = append(provider.Sources, s.ID)
+				provider.Claims = append(provider.Claims, s.PatientFrom.Claim)
+			}
+		}
+		providers = append(providers, provider)
+	}
+	return login.New(login.Options{
+		PublicURL: w.cfg.PublicURL, Providers: providers, Sessions: w.store, Enroller: links, Seal: w.ring,
+		Problem: signInProblem(drawn), Now: time.Now, Rand: rand.Reader,
+		Idle: w.cfg.Sessions.Idle, Absolute: w.cfg.Sessions.Absolute, Secure: strings.HasPrefix(w.cfg.PublicURL, "https://"),
+	})
+}
+
+func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver, signIn *login.RelyingParty, drawn *pages.Pages) (*authz.Server, error) {
+	clients, err := registry(w.cfg.Clients)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := token.NewSigner(ctx, token.SignerOptions{Keys: w.store, Now: time.Now, Rand: rand.Reader})
+	if err != nil {
+		return nil, err
+	}
+	return authz.New(authz.Options{
+		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store,
+		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store},
+		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
+	})
+}
+
+func registry(configured []config.Client) (client.Registry, error) {
+	var clients []client.Client
+	for _, c := range configured {
+		one := client.Client{
+			ID: c.ID, Name: c.Name, Owner: c.Owner, URL: c.URL, Auth: client.Public, RedirectURIs: c.RedirectURIs,
+			AnyLoopbackPort: c.AnyLoopbackPort, Scopes: strings.Join(c.Scopes, " "), Sources: c.Sources,
+		}
+		if c.Type == config.ClientConfidential {
+			digest := sha256.Sum256([]byte(c.Secret.Reveal()))
+			one.Auth, one.SecretSHA256 = client.SecretBasic, digest[:]
+		}
+		clients = append(clients, one)
+	}
+	return client.NewStatic(client.Options{Clients: clients, CheckScopes: func(s string) error {
+		_, err := scope.Parse(s)
+		return err
+	}})
+}
+
+func (w *wiring) gateway(server *authz.Server) (*gateway.Gateway, error) {
+	sealer, err := w.ring.For("page")
+	if err != nil {
+		return nil, err
+	}
+	var sources []gateway.Source
+	for _, s := range w.cfg.Sources {
+		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], PageSize: s.MaxPageSize})
+	}
+	return gateway.New(gateway.Options{
+		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: w.store, Now: time.Now},
+		Audit: w.store, Pages: sealer, SMART: server.SMARTConfiguration,
+		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
+	})
+}
+
+// sweepEvery is how often what has expired is deleted.
+const sweepEvery = 10 * time.Minute
+
+// sweep deletes what has expired now and then; stop ends it.
+func sweep(log *slog.Logger, s *store.Store) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(sweepEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-ticker.C:
+				if err := s.Sweep(ctx, now); err != nil && ctx.Err() == nil {
+					log.Error("deleting what has expired", "error", err)
+				}
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

@@ -3,12 +3,12 @@ package config
 import (
 	"encoding/base64"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -196,8 +196,8 @@ func validPort(u *url.URL) bool {
 	if u.Port() == "" {
 		return !strings.HasSuffix(u.Host, ":")
 	}
-	n, err := net.LookupPort("tcp", u.Port())
-	return err == nil && n > 0 && u.Port()[0] != '0' && u.Port()[0] <= '9'
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == u.Port()
 }
 
 // odd says that a path could be read as another by somebody else.

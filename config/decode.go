@@ -247,7 +247,7 @@ func (d *decoder) whole(path string, n ast.Node) (int64, bool) {
 	case int64:
 		v = n
 	case uint64:
-		v = int64(min(n, math.MaxInt64)) //nolint:gosec // bounded in the same expression
+		v = int64(min(n, math.MaxInt64))
 	}
 	// Zero would be taken for "not given", so it is refused like the negatives.
 	if v < 1 {
@@ -300,7 +300,7 @@ func (d *decoder) duration(path string, n ast.Node, out *time.Duration) {
 func parseDuration(s string) (time.Duration, bool) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * day, err == nil && n > 0 //nolint:gosec // 16 bits of days fit
+		return time.Duration(n) * day, err == nil && n > 0
 	}
 	v, err := time.ParseDuration(s)
 	return v, err == nil && v > 0

@@ -142,7 +142,9 @@ func (l *listener) serve(ctx context.Context, h http.Handler) error {
 		l.o.Log.Warn("requests were still under way; they are cut off")
 		err = l.s.Close()
 	}
-	<-ended // http.ErrServerClosed
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	return err
 }
 

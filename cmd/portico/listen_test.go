@@ -331,4 +331,3 @@ func TestForwardedAddressIsBelievedOnlyFromTrustedProxies(t *testing.T) {
 		})
 	}
 }
-

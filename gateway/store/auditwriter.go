@@ -142,6 +142,7 @@ func (w *auditWriter) append(ctx context.Context, tx *sql.Tx, batch []waiting, r
 		return fmt.Errorf("find the last number: %w", err)
 	}
 	insert := tx.StmtContext(ctx, w.insert)
+	defer insert.Close() //nolint:errcheck // the transaction ends it as well
 	for i := range batch {
 		e := &batch[i].event
 		ok, err := changed(insert.ExecContext(ctx, seq+1, e.ID, micros(e.Time), e.RequestID, e.Source, e.Client, e.PersonIss, e.PersonSub,

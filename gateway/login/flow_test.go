@@ -148,7 +148,7 @@ func TestReplayedCallbackIsRefused(t *testing.T) {
 	}
 	before := b.Jar.Cookies(site)
 	b.get(callback).want(t, 200, "ARRIVED /x")
-	b.get(callback).want(t, 400, "cannot be continued")
+	b.get(callback).want(t, 400, "It was finished")
 	// Somebody who has copied cookie and URL meets the provider's refusal: the
 	// code is used up.
 	thief := newBrowser(t, s.Server)

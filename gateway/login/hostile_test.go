@@ -268,6 +268,7 @@ func TestUserinfoCompletesTheClaims(t *testing.T) {
 		"sub twice":                          {thin, info(`{"sub":"s-1","sub":"s-1"}`), 502, notChecked},
 		"sub in other letters":               {thin, info(`{"SUB":"s-1","fhirUser":"Patient/p2"}`), 502, notChecked},
 		"sub and other letters":              {thin, info(`{"sub":"s-2","SUB":"s-1"}`), 502, notChecked},
+		"other letters after":                {thin, info(`{"sub":"s-1","SUB":"s-2"}`), 502, notChecked},
 		"a claim twice":                      {thin, info(`{"sub":"s-1","fhirUser":"Patient/p1","fhirUser":"Patient/p2"}`), 502, notChecked},
 		"sub of another, for the name alone": {func(c map[string]any) { delete(c, "name") }, info(`{"sub":"s-2","name":"x"}`), 502, notChecked},
 		"no JSON":                            {thin, info(`<html>`), 503, "does not say who you are"},

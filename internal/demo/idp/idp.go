@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -114,9 +115,29 @@ func (s *site) authorize(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusBadRequest, "The application that sent you here is not registered (client_id).")
 	case !slices.Contains(c.Client.RedirectURIs, r.Form.Get("redirect_uri")):
 		s.problem(w, http.StatusBadRequest, "The application asks to send you to an address that is not registered for it (redirect_uri).")
+	case r.Form.Get("response_type") != string(oidc.ResponseTypeCode):
+		s.answer(w, r, "unsupported_response_type", "this provider gives codes: response_type=code")
 	default:
 		s.provider.ServeHTTP(w, r)
 	}
+}
+
+// answer tells a client, whose redirect URI has been checked, of an error
+// (RFC 6749 4.1.2.1).
+func (s *site) answer(w http.ResponseWriter, r *http.Request, code, description string) {
+	target, err := url.Parse(r.Form.Get("redirect_uri"))
+	if err != nil {
+		s.problem(w, http.StatusBadRequest, "The address of the application cannot be read.")
+		return
+	}
+	q := target.Query()
+	q.Set("error", code)
+	q.Set("error_description", description)
+	if state := r.Form.Get("state"); state != "" {
+		q.Set("state", state)
+	}
+	target.RawQuery = q.Encode()
+	http.Redirect(w, r, target.String(), http.StatusFound)
 }
 
 // callback is where the sign-in page sends the browser.

@@ -58,15 +58,15 @@ const stories = {
     await signIn(page, env.parent);
     await page.waitForSelector("button[name=patient]");
     await look(page, "choose");
-    await page.getByRole("button", { name: env.child }).click();
+    await page.locator("button[name=patient]", { has: page.locator(".name", { hasText: env.child }) }).click();
     await page.waitForSelector("button[value=allow]");
     check((await page.getByText("for whom you act").count()) === 1, "the consent page does not say that it is about someone else");
-    check((await page.getByRole("heading", { level: 1 }).innerText()).includes(env.child), "the consent page does not name the child in its heading");
+    check(env.child.test(await page.locator("h1 bdi").first().innerText()), "the consent page does not name the child in its heading");
     await look(page, "consent-child");
     await allow(page);
     await arrived(page);
     const title = await page.locator("#greeting").innerText();
-    check(title.includes(env.child), `the app greets with "${title}", not with the child's record`);
+    check(env.child.test(title.replace(/^Record of /, "")), `the app greets with "${title}", not with the child's record`);
     await look(page, "app-child");
   },
 
@@ -108,7 +108,9 @@ const stories = {
     await page.waitForSelector("button[value=allow]");
     for (const box of await page.locator("input[type=checkbox][name=scope]").all()) await box.uncheck();
     await allow(page);
-    await page.getByText("Nothing is ticked").waitFor();
+    // A yes to nothing shares nothing: it is asked again, or taken for a no.
+    await page.getByText(/^(Nothing is ticked|Nothing was shared)$/).waitFor();
+    if (APP.test(page.url())) return;
     await look(page, "consent-nothing-ticked");
     await page.getByRole("link", { name: "Tick at least one kind of information" }).click();
     check(/#scope-\d+$/.test(page.url()), "the error does not lead to the first box");
@@ -137,11 +139,11 @@ const stories = {
     await plain.goto(request);
     await plain.fill("input[name=login]", env.parent);
     await plain.fill("input[name=password]", "not the password");
-    await plain.getByRole("button", { name: "Sign in" }).click();
+    await plain.press("input[name=password]", "Enter");
     await plain.getByRole("alert").waitFor();
     await plain.fill("input[name=login]", env.parent);
     await plain.fill("input[name=password]", env.password);
-    await plain.getByRole("button", { name: "Sign in" }).click();
+    await plain.press("input[name=password]", "Enter");
     await plain.getByRole("button", { name: "Your own record" }).click();
     await plain.getByRole("checkbox", { name: "Messages" }).uncheck();
     await plain.getByRole("button", { name: "Allow", exact: true }).click();

@@ -2,6 +2,7 @@
 // number in a table.
 
 import { chart, rangeText } from "./chart.js";
+import { testName } from "./names.js";
 import { concept } from "./record.js";
 import { el, parse, pill, when } from "./ui.js";
 
@@ -25,7 +26,7 @@ function grouped(all) {
   for (const o of all) {
     const c = o.code?.coding?.[0];
     const key = c?.code ? `${c.system}|${c.code}` : concept(o.code);
-    if (!groups.has(key)) groups.set(key, { title: concept(o.code) || "Test without a name", rows: [] });
+    if (!groups.has(key)) groups.set(key, { title: testName(o.code), full: concept(o.code), rows: [] });
     groups.get(key).rows.push(row(o));
   }
   for (const g of groups.values()) {
@@ -64,7 +65,11 @@ function rangeOf(o) {
 
 // unitOf gives the unit for people; {…} are remarks of UCUM, not units.
 function unitOf(q) {
-  return (q?.unit ?? q?.code ?? "").replace(/\{([^}]*)\}/g, "$1").replaceAll("_", " ");
+  return (q?.unit ?? q?.code ?? "")
+    .replace(/\{([^}]*)\}/g, "$1")
+    .replaceAll("_", " ")
+    .replace(/10\*(\d+)/g, (_, n) => `10${[...n].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("")}`)
+    .replace(/\bu(?=[LgM]\b)/g, "µ");
 }
 
 function valueText(o) {
@@ -145,6 +150,7 @@ function table(g) {
     { class: "table" },
     el("table", {}, el("caption", { class: "vh", text: `All results of ${g.title}` }), el("thead", {}, el("tr", {}, ...["Date", "Result", "Note"].map((text) => el("th", { scope: "col", text })))), body),
   );
+  if (g.full && g.full !== g.title) box.append(el("p", { class: "sub", text: `The lab calls it: ${g.full}` }));
   if (g.points.length < 2 && g.rows[0].rangeText) box.append(el("p", { class: "sub", text: g.rows[0].rangeText }));
   if (g.rows.length > ROWS) {
     const more = el("button", { type: "button", class: "button plain small", text: `Show all ${g.rows.length} results` });

@@ -43,6 +43,13 @@ func (r *record) conditions() {
 			categories: []code{problemItem}, text: x.snomed.display, codes: []code{x.snomed, x.icd}, onset: x.onset, recorded: recorded,
 		})
 	}
+	if d := r.dice("past"); r.age(r.since) > 20 && (r.index == 0 || d.chance(0.3)) { // long over
+		began := weekday(r.birth.AddDate(d.between(9, 18), d.between(0, 11), 0))
+		r.writeCondition(r.by("Condition", r.chart.id("cond"), problemList, r.since), condition{
+			categories: []code{problemItem}, text: "Appendicitis", codes: []code{sct("74400008", "Appendicitis"), icd("K37", "Unspecified appendicitis")},
+			onset: began, end: began.AddDate(0, 0, 12), recorded: r.since,
+		})
+	}
 	if r.pregnant {
 		began := weekday(r.world.today.AddDate(0, 0, -7*20))
 		r.writeCondition(r.by("Condition", r.chart.id("cond"), problemList, began), condition{

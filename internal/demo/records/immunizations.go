@@ -43,7 +43,7 @@ func (r *record) immunizations() {
 		for n, days := range x.due {
 			due := r.birth.AddDate(0, 0, days)
 			if r.minor() && due.Before(r.since) || !r.minor() && due.Before(r.since) && due.After(r.since.AddDate(-10, 0, 0)) {
-				r.immunize(d, x.code, nil, weekday(due), n+1)
+				r.immunize(d, x.code, nil, due, n+1)
 				continue
 			}
 			if v := r.visitAfter(due); v != nil && !due.Before(r.since) && v.kind != remote && v.kind != inpatient {

@@ -155,10 +155,12 @@ func (r *record) report(w *draw, p panel, values map[string]float64) {
 	for _, key := range p.members {
 		a := analyteOf(key)
 		value := round(values[key], a.places)
-		id := r.result(w, specimen, a.code,
-			field{"valueQuantity", quantity(value, a.places, a.unit, a.ucum)},
-			field{"interpretation", list{a.interpret(value, r.female)}},
-			field{"referenceRange", list{a.rangeFor(r.female)}})
+		told := field{"valueQuantity", quantity(value, a.places, a.unit, a.ucum)}
+		flag := field{"interpretation", list{a.interpret(value, r.female)}}
+		if r.gaps && key == "potassium" && len(r.labs) < 4 { // the sample was hemolyzed
+			told, flag = field{"dataAbsentReason", code{absentCodes, "error", "Error"}.concept()}, field{}
+		}
+		id := r.result(w, specimen, a.code, told, flag, field{"referenceRange", list{a.rangeFor(r.female)}})
 		results = append(results, ref("Observation", id))
 	}
 	id := r.labReport(w, p.code, specimen, order, results)
@@ -225,18 +227,21 @@ func interpretation(value, display string) obj {
 }
 
 func (a analyte) limits(female bool) (low, high float64) {
-	if female && a.women > 0 {
-		return a.women, a.high - (a.low-a.women)/2
+	switch {
+	case !female || a.women == 0:
+		return a.low, a.high
+	case a.high == 0:
+		return a.women, 0
 	}
-	return a.low, a.high
+	return a.women, round(a.high-(a.low-a.women)/2, a.places)
 }
 
 func (a analyte) interpret(value float64, female bool) obj {
 	low, high := a.limits(female)
 	switch {
-	case high > 0 && value > round(high, a.places):
+	case high > 0 && value > high:
 		return interpretation("H", "High")
-	case value < round(low, a.places):
+	case value < low:
 		return interpretation("L", "Low")
 	}
 	return interpretation("N", "Normal")

@@ -12,10 +12,12 @@ func (c *chart) questionnaires(at time.Time) {
 				options = append(options, obj{{"valueCoding", a.coding()}})
 			}
 			items = append(items, obj{
-				{"linkId", "/" + it.code.value}, {"code", list{it.code.coding()}}, {"text", it.code.display},
+				{"linkId", it.link()}, {"code", list{it.code.coding()}}, {"text", it.code.display},
 				{"type", "choice"}, {"required", false}, {"answerOption", options},
 			})
 		}
+		last := len(items) - 1
+		items[last] = append(items[last].(obj), field{"item", list{obj{{"linkId", q.items[last].comment()}, {"text", "Comment"}, {"type", "string"}}}})
 		c.add(entry{typ: "Questionnaire", id: q.id, at: at}, obj{
 			{"url", own + "Questionnaire/" + q.id},
 			{"version", "1.0.0"},
@@ -26,7 +28,10 @@ func (c *chart) questionnaires(at time.Time) {
 			{"date", date(at)},
 			{"publisher", healthSystem.display},
 			{"code", list{q.code.coding()}},
-			{"item", items},
+			{"item", list{
+				obj{{"linkId", q.group()}, {"text", q.code.display}, {"type", "group"}, {"item", items[:last]}},
+				items[last],
+			}},
 		})
 	}
 }
@@ -43,6 +48,14 @@ type question struct {
 	code    code
 	answers []code // from harmless to grave
 }
+
+// A form is a group of all questions but the last, and the last, which leaves
+// room for a comment.
+func (q form) group() string { return "/" + q.code.value }
+
+func (x question) link() string { return "/" + x.code.value }
+
+func (x question) comment() string { return x.link() + "/comment" }
 
 func answer(value, display string) code { return code{loinc, value, display} }
 

@@ -93,7 +93,7 @@ func TestAnErrorOfEmitEndsTheWork(t *testing.T) {
 }
 
 func TestSameSeedPatientsAndDayGiveTheSameBytes(t *testing.T) {
-	o := records.Options{Seed: 7, Patients: 130, Now: day}
+	o := records.Options{Seed: 7, Patients: 25, Now: day}
 	first := digest(generate(t, o).raw)
 	later := o
 	later.Now = day.Add(90 * time.Minute)
@@ -101,8 +101,8 @@ func TestSameSeedPatientsAndDayGiveTheSameBytes(t *testing.T) {
 		t.Error("another hour of the same day gives other bytes")
 	}
 	for name, other := range map[string]records.Options{
-		"seed": {Seed: 8, Patients: 130, Now: day},
-		"day":  {Seed: 7, Patients: 130, Now: day.AddDate(0, 0, 1)},
+		"seed": {Seed: 8, Patients: 25, Now: day},
+		"day":  {Seed: 7, Patients: 25, Now: day.AddDate(0, 0, 1)},
 	} {
 		if digest(generate(t, other).raw) == first {
 			t.Errorf("another %s gives the same bytes", name)

@@ -76,12 +76,17 @@ func (r *record) answer(q form, v *visit, chosen []int) string {
 	response := r.chart.id("form")
 	items := make(list, 0, len(q.items))
 	for i, it := range q.items {
-		item := obj{{"linkId", "/" + it.code.value}, {"text", it.code.display}}
+		item := obj{{"linkId", it.link()}, {"text", it.code.display}}
 		if chosen[i] != declined {
-			item = append(item, field{"answer", list{obj{{"valueCoding", it.answers[chosen[i]].coding()}}}})
+			given := obj{{"valueCoding", it.answers[chosen[i]].coding()}}
+			if i == len(q.items)-1 && chosen[i] > 0 {
+				given = append(given, field{"item", list{obj{{"linkId", it.comment()}, {"text", "Comment"}, {"answer", list{obj{{"valueString", "I would like to talk about this."}}}}}}})
+			}
+			item = append(item, field{"answer", list{given}})
 		}
 		items = append(items, item)
 	}
+	last := len(items) - 1
 	r.add(entry{typ: "QuestionnaireResponse", id: response, profile: "us-core-questionnaireresponse", at: v.start, author: teller}, obj{
 		{"identifier", identifier(own+"form", response)},
 		{"questionnaire", own + "Questionnaire/" + q.id},
@@ -94,7 +99,7 @@ func (r *record) answer(q form, v *visit, chosen []int) string {
 		{"encounter", v.ref()},
 		{"authored", dateTime(filled)},
 		{"author", teller.json()},
-		{"item", list{obj{{"linkId", "/" + q.code.value}, {"text", q.code.display}, {"item", items}}}},
+		{"item", list{obj{{"linkId", q.group()}, {"text", q.code.display}, {"item", items[:last]}}, items[last]}},
 	})
 	members := make(list, 0, len(q.items))
 	for i, it := range q.items {

@@ -14,7 +14,7 @@ type bundle struct {
 	links   []link
 	entries []bundleEntry
 
-	typ   int    // the type searched and the patient asked for, for misbehaving
+	typ   int // the type searched and the patient asked for, for misbehaving
 	asked string
 }
 

@@ -91,19 +91,13 @@ func (s *Server) backward(c *call, inc search.Include, res *fhir.Resource, add f
 	}
 }
 
-// pointedAt gives the local references of one search parameter; "*" means all.
+// pointedAt gives the local references of one search parameter.
 func pointedAt(at fhir.Base, inc search.Include, res *fhir.Resource) []fhir.Reference {
-	var out []fhir.Reference
-	if inc.Param == "*" {
-		for reference := range references(res.Root()) {
-			out = append(out, at.Resolve(reference.Text()))
-		}
-		return out
-	}
 	d, ok := search.Lookup(res.Type(), inc.Param)
 	if !ok || d.Kind != search.Reference {
 		return nil
 	}
+	var out []fhir.Reference
 	for value := range d.Values(res) {
 		if value.IsObject() {
 			value = value.Get("reference")

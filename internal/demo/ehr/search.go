@@ -2,6 +2,8 @@ package ehr
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"runtime"
@@ -70,7 +72,15 @@ func (s *Server) parse(c *call, typ int, raw string, strict bool) (search.Query,
 		return search.Query{}, refuse(http.StatusBadRequest, "invalid", "%s", err)
 	}
 	pairs = slices.DeleteFunc(pairs, func(p search.Pair) bool { return p.Name == "_format" || p.Name == "_pretty" })
-	q, err := search.Parse(resourceTypes[typ].name, pairs, search.Options{Strict: strict || s.strict(c), Trusted: true})
+	strict = strict || s.strict(c)
+	o := search.Options{Strict: strict, Trusted: true, Base: c.at}
+	q, err := search.Parse(resourceTypes[typ].name, pairs, o)
+	for unknown := new(search.Error); !strict && errors.As(err, &unknown) && unknown.Unknown && unknown.Param != ""; {
+		// The parser never ignores names with an underscore or in the wrong
+		// case. Many an EHR does, and a silent one is what is wanted here.
+		pairs = slices.DeleteFunc(pairs, func(p search.Pair) bool { return p.Name == unknown.Param })
+		q, err = search.Parse(resourceTypes[typ].name, pairs, o)
+	}
 	if err != nil {
 		return search.Query{}, refuse(http.StatusBadRequest, "invalid", "%s", err)
 	}
@@ -115,12 +125,9 @@ func (s *Server) matches(c *call, typ int, q search.Query, within *compartment) 
 	if within != nil && c.modes.has(IgnorePatient) {
 		within = nil
 	}
-	test := tester{
-		store:   s.store,
-		matcher: search.Matcher{Base: c.at, Now: s.o.Now},
-		query:   q,
-		member:  memberOf(typ, within),
-		within:  within,
+	test, err := s.newTester(c, typ, q, within)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "not-supported", "%s", err)
 	}
 	candidates := s.candidates(c.at, typ, q, within)
 	const perWorker = 512
@@ -147,14 +154,40 @@ func (s *Server) matches(c *call, typ int, q search.Query, within *compartment) 
 
 // tester decides whether resources match.
 type tester struct {
-	store   *store
-	matcher search.Matcher
-	query   search.Query
-	within  *compartment
-	member  []search.Param // any of which places a resource in the compartment
+	store  *store
+	query  search.Query
+	filter *search.Filter
+	own    string           // the patient whose compartment is searched, "" for none
+	member []*search.Filter // any of which places a resource in the compartment
 }
 
-func (t tester) all(ctx context.Context, candidates []uint32) ([]row, error) {
+func (s *Server) newTester(c *call, typ int, q search.Query, within *compartment) (*tester, error) {
+	matcher := search.Matcher{Base: c.at, Now: s.o.Now}
+	filter, err := matcher.Compile(q)
+	if err != nil {
+		return nil, err
+	}
+	t := &tester{store: s.store, query: q, filter: filter}
+	if within == nil {
+		return t, nil
+	}
+	t.own = within.id
+	name := resourceTypes[typ].name
+	for _, param := range strings.Fields(resourceTypes[typ].compartment) {
+		d, ok := search.Lookup(name, param)
+		if !ok {
+			return nil, fmt.Errorf("there is no parameter %s of %s", param, name)
+		}
+		one, err := matcher.Compile(search.Query{Type: name, Params: []search.Param{{Definition: d, Values: []string{"Patient/" + within.id}}}})
+		if err != nil {
+			return nil, err
+		}
+		t.member = append(t.member, one)
+	}
+	return t, nil
+}
+
+func (t *tester) all(ctx context.Context, candidates []uint32) ([]row, error) {
 	var found []row
 	for i, record := range candidates {
 		if i%64 == 0 && ctx.Err() != nil {
@@ -168,47 +201,26 @@ func (t tester) all(ctx context.Context, candidates []uint32) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		ok, err := t.matcher.Match(t.query, res)
-		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "not-supported", "%s", err)
-		}
-		if ok && t.within != nil {
-			ok, err = t.isMember(res)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		if t.matches(res) {
 			found = append(found, row{record, sortKeys(t.query, res)})
 		}
 	}
 	return found, nil
 }
 
-func (t tester) isMember(res *fhir.Resource) (bool, error) {
-	if res.Type() == "Patient" && res.ID() == t.within.id {
-		return true, nil
+// matches takes what cannot be decided, because a value in the resource is
+// broken, for no match: one bad record must not stop a search.
+func (t *tester) matches(res *fhir.Resource) bool {
+	if ok, err := t.filter.Match(res); err != nil || !ok {
+		return false
 	}
-	for _, p := range t.member {
-		if ok, err := t.matcher.MatchParam(p, res); ok || err != nil {
-			return ok, err
-		}
+	if t.own == "" || res.Type() == "Patient" && res.ID() == t.own {
+		return true
 	}
-	return false, nil
-}
-
-// memberOf gives the parameters that place a type in a compartment.
-func memberOf(typ int, within *compartment) []search.Param {
-	if within == nil {
-		return nil
-	}
-	var member []search.Param
-	for _, name := range strings.Fields(resourceTypes[typ].compartment) {
-		if d, ok := search.Lookup(resourceTypes[typ].name, name); ok {
-			member = append(member, search.Param{Definition: d, Values: []string{"Patient/" + within.id}})
-		}
-	}
-	return member
+	return slices.ContainsFunc(t.member, func(f *search.Filter) bool {
+		ok, err := f.Match(res)
+		return err == nil && ok
+	})
 }
 
 // candidates gives the records that may match, in order of arrival: those that
@@ -245,7 +257,7 @@ func (s *Server) indexed(at fhir.Base, typ int, p search.Param) ([]uint32, bool)
 	name := resourceTypes[typ].name
 	var found []uint32
 	for _, value := range p.Values {
-		if strings.Contains(value, `\`) {
+		if strings.Contains(value, `\`) || p.Definition.Name == "_id" && strings.Contains(value, "|") {
 			return nil, false
 		}
 		switch {

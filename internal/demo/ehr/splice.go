@@ -152,4 +152,3 @@ func tagged(meta fhir.Node) []byte {
 
 // instant is how the server writes points in time.
 const instant = "2006-01-02T15:04:05.000Z07:00"
-

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -234,12 +235,50 @@ func TestPlantedCookieBesideTheOwnCountsForNothing(t *testing.T) {
 	h := start(t, nil)
 	b := h.browser()
 	consent := b.authorize(h.ask(nil)).want(t, "consent")
-	req := h.request(http.MethodGet, consent.view.Action, nil)
-	planted, _ := token.NewSecret(zeros{})
-	req.AddCookie(&http.Cookie{Name: "portico_request", Value: planted})
-	if got := b.do(req).want(t, "problem"); got.status != http.StatusForbidden {
-		t.Errorf("two cookies: %d", got.status)
+	base, err := url.Parse(h.base)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var own string
+	for _, c := range b.c.Jar.Cookies(base) {
+		if c.Name == "portico_request" {
+			own = c.Value
+		}
+	}
+	planted, _ := token.NewSecret(zeros{})
+	for _, pair := range [][2]string{{own, planted}, {planted, own}} {
+		req := h.request(http.MethodGet, consent.view.Action, nil)
+		req.Header.Set("Cookie", "sid=ana; portico_request="+pair[0]+"; portico_request="+pair[1])
+		bare := h.browser() // without a jar of its own
+		if got := bare.do(req).want(t, "problem"); got.status != http.StatusForbidden {
+			t.Errorf("two cookies: %d", got.status)
+		}
+	}
+}
+
+// A choice made in another tab between the look at the request and its use
+// must not become the subject of a yes that was about somebody else.
+func TestChoiceThatChangesUnderwayIsNotAgreedTo(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(h *harness, o *authz.Options) { o.Pending = &swapping{PendingStore: h.pending} })
+	h.people.next = "bo"
+	b := h.browser()
+	choose := b.authorize(h.ask(nil)).want(t, "choose")
+	consent := b.post(choose.view.Action, url.Values{"csrf": {choose.view.CSRF}, "patient": {"p2"}}).want(t, "consent")
+	got := b.post(consent.view.Action, consent.yes()).want(t, "problem")
+	if got.status != http.StatusNotFound || len(h.tokens.Grants()) != 0 {
+		t.Errorf("%d %s, %d grants", got.status, got.view.Title, len(h.tokens.Grants()))
+	}
+}
+
+// swapping changes the patient at the last moment.
+type swapping struct{ authz.PendingStore }
+
+func (s *swapping) UsePending(ctx context.Context, id string, now time.Time) (authz.Pending, error) {
+	if err := s.ChoosePatient(ctx, id, "p3"); err != nil {
+		return authz.Pending{}, err
+	}
+	return s.PendingStore.UsePending(ctx, id, now)
 }
 
 type zeros struct{}

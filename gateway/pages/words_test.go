@@ -29,7 +29,7 @@ func TestEveryWordingIsDrawn(t *testing.T) {
 		groups[g.key] = true
 	}
 	labels := map[string]string{}
-	for typ, w := range typeWords() {
+	for typ, w := range typeWords {
 		if !groups[w.group] {
 			t.Errorf("%s stands in group %q, which is not drawn", typ, w.group)
 		}

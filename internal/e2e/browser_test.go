@@ -69,7 +69,7 @@ func startDemo(t *testing.T) string {
 		t.Fatalf("go build ./cmd/portico: %v\n%s", err, out)
 	}
 	port := freeBlock(t, 4)
-	demo := exec.Command(binary, "demo", "-port", strconv.Itoa(port)) //nolint:gosec // the binary was built above
+	demo := exec.Command(binary, "demo", "-port", strconv.Itoa(port))
 	var log bytes.Buffer
 	demo.Stdout, demo.Stderr = &log, &log
 	demo.Dir = t.TempDir()
@@ -103,7 +103,7 @@ func stopDemo(t *testing.T, demo *exec.Cmd, ended chan error, log *bytes.Buffer)
 	case <-time.After(15 * time.Second):
 		t.Error("the demo did not end within 15 s of SIGTERM")
 		_ = demo.Process.Kill() // the error above is the one that matters
-		<-ended
+		_ = <-ended             // killed: its error says nothing new
 	}
 	if t.Failed() {
 		t.Logf("what the demo printed:\n%s", log)

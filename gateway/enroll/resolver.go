@@ -116,8 +116,15 @@ func (s SourceRule) claim() string {
 
 const fhirUserClaim = "fhirUser"
 
-// Claims names the claims that the rule reads and cannot do without.
-func (s SourceRule) Claims() []string { return []string{s.claim()} }
+// Claims names the claims that the rule reads. All of them must have been asked
+// for before SignedIn is called: a fhirUser that says "RelatedPerson" and was
+// left at the provider would make a patient of a parent.
+func (s SourceRule) Claims() []string {
+	if s.Rule == PatientID && s.claim() != fhirUserClaim {
+		return []string{s.claim(), fhirUserClaim}
+	}
+	return []string{s.claim()}
+}
 
 // SignedIn makes links from what the identity provider said of p and puts them
 // in the place of those p had at source. When there is nothing to link, the old

@@ -405,6 +405,23 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 	}
 }
 
+func TestARuleNamesEveryClaimItReads(t *testing.T) {
+	for _, row := range []struct {
+		rule enroll.SourceRule
+		want []string
+	}{
+		{enroll.SourceRule{Rule: enroll.FHIRUser}, []string{"fhirUser"}},
+		{enroll.SourceRule{Rule: enroll.FHIRUser, Claim: "record"}, []string{"record"}},
+		{enroll.SourceRule{Rule: enroll.PatientID}, []string{"patient", "fhirUser"}},
+		{enroll.SourceRule{Rule: enroll.PatientID, Claim: "pid"}, []string{"pid", "fhirUser"}},
+		{enroll.SourceRule{Rule: enroll.Identifier, Claim: "mrn"}, []string{"mrn"}},
+	} {
+		if diff := cmp.Diff(row.want, row.rule.Claims()); diff != "" {
+			t.Errorf("%v: %s", row.rule, diff)
+		}
+	}
+}
+
 func TestSourcesAndPeopleThatAreUnknown(t *testing.T) {
 	resolver, err := enroll.New(enroll.Options{
 		Sources: map[string]enroll.SourceRule{source: {Rule: enroll.FHIRUser, Base: base}},

@@ -63,7 +63,7 @@ func (p *RelyingParty) setCookie(w http.ResponseWriter, name, value string, maxA
 	w.Header()["Set-Cookie"] = slices.DeleteFunc(w.Header()["Set-Cookie"], func(earlier string) bool {
 		return strings.HasPrefix(earlier, name+"=")
 	})
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure is off only where the whole site is plain http, on loopback
 		Name: name, Value: value, Path: "/", MaxAge: maxAge,
 		Secure: p.o.Secure, HttpOnly: true,
 		// Lax and not Strict: the callback is a navigation that comes from the

@@ -81,9 +81,8 @@ type site struct {
 
 // parts are what a test may change before the site is built.
 type parts struct {
-	o        login.Options
-	sessions login.SessionStore
-	tls      bool
+	o   login.Options
+	tls bool
 }
 
 // listen gives a server whose address is known before it serves.

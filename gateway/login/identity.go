@@ -149,7 +149,7 @@ func strictClaims(from interface{ Claims(v any) error }) (map[string]any, error)
 func (p *provider) missing(claims map[string]any) []string {
 	var out []string
 	for _, name := range p.Claims {
-		if _, there := claims[name]; !there {
+		if _, there := claims[name]; !there && name != "" {
 			out = append(out, name)
 		}
 	}

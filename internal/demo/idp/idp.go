@@ -137,7 +137,7 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request, code, description 
 		q.Set("state", state)
 	}
 	target.RawQuery = q.Encode()
-	http.Redirect(w, r, target.String(), http.StatusFound)
+	http.Redirect(w, r, target.String(), http.StatusFound) //nolint:gosec // G710: authorize has compared it with the registered ones
 }
 
 // callback is where the sign-in page sends the browser.

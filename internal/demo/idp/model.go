@@ -56,15 +56,18 @@ func (c *client) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBa
 func (c *client) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
-func (c *client) GrantTypes() []oidc.GrantType                                 { return []oidc.GrantType{oidc.GrantTypeCode} }
-func (c *client) LoginURL(id string) string                                    { return "/login?request=" + id }
-func (c *client) AccessTokenType() op.AccessTokenType                          { return op.AccessTokenTypeBearer }
-func (c *client) IDTokenLifetime() time.Duration                               { return 5 * time.Minute }
-func (c *client) DevMode() bool                                                { return false }
-func (c *client) IDTokenUserinfoClaimsAssertion() bool                         { return true }
-func (c *client) ClockSkew() time.Duration                                     { return 0 }
-func (c *client) IsScopeAllowed(string) bool                                   { return true } // so that furtherChecks sees them all
-func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string     { return same }
+func (c *client) GrantTypes() []oidc.GrantType         { return []oidc.GrantType{oidc.GrantTypeCode} }
+func (c *client) LoginURL(id string) string            { return "/login?request=" + id }
+func (c *client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeBearer }
+func (c *client) IDTokenLifetime() time.Duration       { return 5 * time.Minute }
+func (c *client) DevMode() bool                        { return false }
+func (c *client) IDTokenUserinfoClaimsAssertion() bool { return true }
+func (c *client) ClockSkew() time.Duration             { return 0 }
+func (c *client) IsScopeAllowed(string) bool           { return true } // so that furtherChecks sees them all
+func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:staticcheck // ST1003: the name is the library\'s
+	return same
+}
+
 func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string { return same }
 
 func same(scopes []string) []string { return scopes }

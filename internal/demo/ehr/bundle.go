@@ -31,7 +31,6 @@ type bundleEntry struct {
 	method   string // request.method, for history
 	url      string // request.url
 	response *entryResponse
-	foreign  bool // put in by a misbehaviour
 }
 
 // entryResponse is Bundle.entry.response.

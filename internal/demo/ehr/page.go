@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 
@@ -171,7 +170,7 @@ func (s *Server) pageLinks(c *call, snap *snapshot, id [16]byte, offset int) []l
 			return snap.self
 		}
 		token := binary.BigEndian.AppendUint32(id[:], uint32(offset)) //nolint:gosec // the offset is within rows
-		return c.base + "/" + escapePath(snap.path) + "?" + pageParam + "=" + base64.RawURLEncoding.EncodeToString(token)
+		return c.base + "/" + snap.path + "?" + pageParam + "=" + base64.RawURLEncoding.EncodeToString(token)
 	}
 	links := []link{{"self", address(offset)}}
 	if offset > 0 {
@@ -181,10 +180,6 @@ func (s *Server) pageLinks(c *call, snap *snapshot, id [16]byte, offset int) []l
 		links = append(links, link{"next", address(next)})
 	}
 	return links
-}
-
-func escapePath(path string) string {
-	return (&url.URL{Path: path}).EscapedPath()
 }
 
 func fullURL(c *call, res *fhir.Resource) string {

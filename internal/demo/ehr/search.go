@@ -136,10 +136,9 @@ func (s *Server) matches(c *call, typ int, q search.Query, within *compartment) 
 	}
 	group, ctx := errgroup.WithContext(c.ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	parts := make([][]row, 0, len(candidates)/perWorker+1)
-	for part := range slices.Chunk(candidates, perWorker) {
-		i := len(parts)
-		parts = append(parts, nil)
+	parts := make([][]row, (len(candidates)+perWorker-1)/perWorker)
+	for i := range parts {
+		part := candidates[i*perWorker : min((i+1)*perWorker, len(candidates))]
 		group.Go(func() error {
 			found, err := test.all(ctx, part)
 			parts[i] = found
@@ -294,31 +293,20 @@ func (s *Server) indexed(at fhir.Base, typ int, p search.Param) ([]uint32, bool)
 // decided by the index: modifiers other than a type, other hosts, and types
 // that elements of type canonical name by URL, which are not indexed.
 func referenceTargets(at fhir.Base, p search.Param, value string) ([]fhir.Reference, bool) {
-	types := p.Definition.Targets
-	if p.Modifier != "" {
-		if _, ok := typeNamed(p.Modifier); !ok {
-			return nil, false
-		}
-		types = []string{p.Modifier}
-	}
-	var targets []fhir.Reference
+	_, typed := typeNamed(p.Modifier)
 	if strings.Contains(value, "/") {
 		to := at.Resolve(value)
-		if to.Where != fhir.Local {
-			return nil, false
-		}
-		targets, types = append(targets, to), []string{to.Type}
-	} else {
-		for _, typ := range types {
-			targets = append(targets, fhir.Reference{Where: fhir.Local, Type: typ, ID: value})
-		}
+		return []fhir.Reference{to}, to.Where == fhir.Local && (typed || p.Modifier == "") && !isCanonical(to.Type)
 	}
-	for _, typ := range types {
-		if isCanonical(typ) {
-			return nil, false
-		}
+	if typed {
+		return []fhir.Reference{{Type: p.Modifier, ID: value}}, !isCanonical(p.Modifier)
 	}
-	return targets, len(targets) > 0
+	// A bare id may name any type: records do not keep to the declared targets.
+	targets := make([]fhir.Reference, len(resourceTypes))
+	for i := range resourceTypes {
+		targets[i] = fhir.Reference{Type: resourceTypes[i].name, ID: value}
+	}
+	return targets, p.Modifier == "" && !slices.ContainsFunc(p.Definition.Targets, isCanonical)
 }
 
 // isCanonical says whether a type is one that canonical elements may name.

@@ -91,14 +91,10 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c *call, a answer)
 		return
 	}
 	w.Header().Set("Content-Type", "application/fhir+json; charset=utf-8")
-	var modes Mode
-	if c != nil {
-		modes = c.modes
-	}
-	if modes.has(WrongType) {
+	if c.modes.has(WrongType) {
 		w.Header().Set("Content-Type", "text/html")
 	}
-	s.transmit(w, r, a.status, body, modes)
+	s.transmit(w, r, a.status, body, c.modes)
 }
 
 // transmit sends a body, well or badly. Write errors mean that the client has

@@ -2,6 +2,7 @@ package ehr
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -89,7 +90,7 @@ func (v view) of(res *fhir.Resource) []byte {
 	info := resourceTypes[typ]
 	switch {
 	case len(v.elements) > 0:
-		return project(res, newElementSet(append(v.elements, always, info.mandatory)...).has)
+		return project(res, newElementSet(slices.Concat(v.elements, []string{always, info.mandatory})...).has)
 	case v.summary == "true":
 		return project(res, newElementSet(always, info.mandatory, info.summary).has)
 	case v.summary == "text":

@@ -92,7 +92,7 @@ func (s *Server) foreigners(c *call, typ int, not map[string]bool, n int, mode s
 		if v.gone || err != nil || names(res, not) {
 			continue
 		}
-		rows = append(rows, bundleEntry{fullURL: fullURL(c, res), resource: v.raw, mode: mode, foreign: true})
+		rows = append(rows, bundleEntry{fullURL: fullURL(c, res), resource: v.raw, mode: mode})
 	}
 	return rows
 }

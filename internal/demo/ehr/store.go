@@ -151,13 +151,6 @@ func (s *store) ofType(typ int) []uint32 {
 	return s.byType[typ][:len(s.byType[typ]):len(s.byType[typ])]
 }
 
-// typeOf gives the type of a record.
-func (s *store) typeOf(record uint32) int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return int(s.records[record].typ)
-}
-
 // under gives the records of one type (or of all, with -1) that are listed
 // under a key now or were once, in order of arrival.
 func (s *store) under(key uint64, typ int) []uint32 {

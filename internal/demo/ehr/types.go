@@ -55,8 +55,6 @@ func (s elementSet) has(member string) bool {
 }
 
 // resourceTypes is sorted by name.
-//
-//nolint:gochecknoglobals // a constant table
 var resourceTypes = [...]typeInfo{
 	{"Account", "status", "identifier type name subject servicePeriod coverage owner description", "subject"},
 	{"ActivityDefinition", "status doNotPerform", "url identifier version name title experimental date publisher contact description useContext jurisdiction effectivePeriod kind code", ""},

@@ -23,9 +23,9 @@ func (s *Server) create(c *call, typ int) (answer, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if condition := c.header.Get("If-None-Exist"); condition != "" {
-		found, err := s.existing(c, typ, condition)
-		if err != nil || found != nil {
-			return answerOr(found), err
+		a, found, err := s.existing(c, typ, condition)
+		if err != nil || found {
+			return a, err
 		}
 	}
 	id, err := newID(s.o.Rand)
@@ -35,31 +35,24 @@ func (s *Server) create(c *call, typ int) (answer, error) {
 	return s.save(c, typ, id, res, "1", http.StatusCreated)
 }
 
-func answerOr(a *answer) answer {
-	if a == nil {
-		return answer{}
-	}
-	return *a
-}
-
-func (s *Server) existing(c *call, typ int, condition string) (*answer, error) {
-	condition = strings.TrimPrefix(condition, "?")
-	q, err := s.parse(c, typ, condition, true)
+// existing evaluates If-None-Exist: the one match, if there is one.
+func (s *Server) existing(c *call, typ int, condition string) (answer, bool, error) {
+	q, err := s.parse(c, typ, strings.TrimPrefix(condition, "?"), true)
 	if err != nil {
-		return nil, err
+		return answer{}, false, err
 	}
 	if len(q.Params) == 0 {
-		return nil, refuse(http.StatusPreconditionFailed, "invalid", "If-None-Exist holds no condition")
+		return answer{}, false, refuse(http.StatusPreconditionFailed, "invalid", "If-None-Exist holds no condition")
 	}
 	rows, err := s.matches(c, typ, q, nil)
 	if err != nil || len(rows) == 0 {
-		return nil, err
+		return answer{}, false, err
 	}
 	if len(rows) > 1 {
-		return nil, refuse(http.StatusPreconditionFailed, "multiple-matches", "If-None-Exist matches several resources")
+		return answer{}, false, refuse(http.StatusPreconditionFailed, "multiple-matches", "If-None-Exist matches several resources")
 	}
 	a, err := s.represent(&call{}, s.store.get(rows[0].record))
-	return &a, err
+	return a, err == nil, err
 }
 
 // update answers PUT [type]/[id] (R4 http, section 3.1.0.4). An id that was

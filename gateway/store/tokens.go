@@ -12,7 +12,7 @@ import (
 
 var _ token.Store = (*Store)(nil)
 
-const grantColumns = `g.id, g.client, g.source, g.patient, g.person_issuer, g.person_subject, g.fhir_user, g.scopes,
+const grantColumns = `g.id, g.client, g.source, g.patient, g.person_issuer, g.person_subject, g.fhir_user, g.scopes, g.context,
 	g.auth_time, g.created, g.expires`
 
 // grantRow scans the columns of grantColumns.
@@ -23,7 +23,7 @@ type grantRow struct {
 
 func (r *grantRow) targets() []any {
 	return []any{
-		&r.ID, &r.Client, &r.Source, &r.Patient, &r.PersonIssuer, &r.PersonSubject, &r.FHIRUser, &r.Scopes,
+		&r.ID, &r.Client, &r.Source, &r.Patient, &r.PersonIssuer, &r.PersonSubject, &r.FHIRUser, &r.Scopes, &r.Context,
 		&r.authTime, &r.created, &r.expires,
 	}
 }
@@ -38,9 +38,9 @@ func (r *grantRow) grant() token.Grant {
 func (s *Store) CreateGrant(ctx context.Context, g token.Grant, c token.Code) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, source, patient, person_issuer, person_subject,
-			fhir_user, scopes, auth_time, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			fhir_user, scopes, context, auth_time, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			g.ID, g.Client, g.Source, g.Patient, g.PersonIssuer, g.PersonSubject,
-			g.FHIRUser, g.Scopes, micros(g.AuthTime), micros(g.Created), micros(g.Expires)); err != nil {
+			g.FHIRUser, g.Scopes, g.Context, micros(g.AuthTime), micros(g.Created), micros(g.Expires)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO codes (digest, grant_id, redirect_uri, challenge, nonce, expires)

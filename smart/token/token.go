@@ -24,6 +24,7 @@ type Grant struct {
 	PersonSubject string
 	FHIRUser      string    // relative reference of the person who agreed
 	Scopes        string    // as granted, space separated
+	Context       string    // of a launch: members of each token response as one JSON object; "" for none
 	AuthTime      time.Time // when the person authenticated
 	Created       time.Time
 	Expires       time.Time

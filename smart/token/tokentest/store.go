@@ -27,7 +27,7 @@ func fixture(id string) (token.Grant, token.Code) {
 	g := token.Grant{
 		ID: "grant-" + id, Client: "app", Source: "demo", Patient: "p-" + id,
 		PersonIssuer: "https://idp.example", PersonSubject: "subject-" + id,
-		FHIRUser: "RelatedPerson/r-" + id, Scopes: "openid patient/Observation.rs",
+		FHIRUser: "RelatedPerson/r-" + id, Scopes: "openid patient/Observation.rs", Context: `{"encounter":"e-` + id + `"}`,
 		AuthTime: now().Add(-time.Minute), Created: now(), Expires: now().Add(24 * time.Hour),
 	}
 	c := token.Code{

@@ -37,10 +37,7 @@ func (r *grantRow) grant() token.Grant {
 // CreateGrant implements token.Store.
 func (s *Store) CreateGrant(ctx context.Context, g token.Grant, c token.Code) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, source, patient, person_issuer, person_subject,
-			fhir_user, scopes, context, auth_time, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			g.ID, g.Client, g.Source, g.Patient, g.PersonIssuer, g.PersonSubject,
-			g.FHIRUser, g.Scopes, g.Context, micros(g.AuthTime), micros(g.Created), micros(g.Expires)); err != nil {
+		if err := insertGrant(ctx, tx, g); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO codes (digest, grant_id, redirect_uri, challenge, nonce, expires)
@@ -51,6 +48,14 @@ func (s *Store) CreateGrant(ctx context.Context, g token.Grant, c token.Code) er
 		return fmt.Errorf("store: create grant: %w", err)
 	}
 	return nil
+}
+
+func insertGrant(ctx context.Context, tx *sql.Tx, g token.Grant) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, source, patient, person_issuer, person_subject,
+		fhir_user, scopes, context, auth_time, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		g.ID, g.Client, g.Source, g.Patient, g.PersonIssuer, g.PersonSubject,
+		g.FHIRUser, g.Scopes, g.Context, micros(g.AuthTime), micros(g.Created), micros(g.Expires))
+	return err
 }
 
 // UseCode implements token.Store. Once begun it goes on when the client leaves:

@@ -18,11 +18,12 @@ var (
 // Memory keeps grants, codes, tokens and keys in the process. Its zero value is
 // not usable; call NewMemory.
 type Memory struct {
-	mu     sync.Mutex
-	grants map[string]*grantRow
-	codes  map[token.Digest]*codeRow
-	access map[token.Digest]accessRow
-	keys   []token.Key
+	mu      sync.Mutex
+	grants  map[string]*grantRow
+	codes   map[token.Digest]*codeRow
+	access  map[token.Digest]accessRow
+	refresh map[token.Digest]*refreshRow
+	keys    []token.Key
 }
 
 type grantRow struct {
@@ -46,9 +47,10 @@ type accessRow struct {
 // NewMemory gives an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		grants: map[string]*grantRow{},
-		codes:  map[token.Digest]*codeRow{},
-		access: map[token.Digest]accessRow{},
+		grants:  map[string]*grantRow{},
+		codes:   map[token.Digest]*codeRow{},
+		access:  map[token.Digest]accessRow{},
+		refresh: map[token.Digest]*refreshRow{},
 	}
 }
 

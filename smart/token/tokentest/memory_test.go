@@ -10,5 +10,7 @@ import (
 func TestMemoryPassesTheSuite(t *testing.T) {
 	t.Parallel()
 	tokentest.RunStore(t, func(*testing.T) token.Store { return tokentest.NewMemory() })
+	tokentest.RunRefreshStore(t, func(*testing.T) tokentest.RefreshKeeper { return tokentest.NewMemory() })
+	tokentest.RunAccessStore(t, func(*testing.T) tokentest.AccessKeeper { return tokentest.NewMemory() })
 	tokentest.RunKeyStore(t, func(*testing.T) token.KeyStore { return tokentest.NewMemory() })
 }

@@ -232,11 +232,14 @@ func sendJSON(w http.ResponseWriter, text string) {
 func TestAnswersThatAreNotTaken(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{
-		"another status":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) },
-		"not found":       http.NotFound,
-		"a page":          func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
-		"no content type": func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil; _, _ = w.Write([]byte("{}")) },
-		"too large":       func(w http.ResponseWriter, _ *http.Request) { sendJSON(w, strings.Repeat("a", 1001)) },
+		"another status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) },
+		"not found":      http.NotFound,
+		"a page":         func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"no content type": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			_, _ = w.Write([]byte("{}"))
+		},
+		"too large": func(w http.ResponseWriter, _ *http.Request) { sendJSON(w, strings.Repeat("a", 1001)) },
 		"too large, without length": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			for range 2000 {

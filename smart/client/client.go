@@ -9,15 +9,17 @@ import (
 	"crypto/subtle"
 	"errors"
 	"slices"
+	"time"
 )
 
 // Auth is how a client authenticates at the token endpoint.
 type Auth string
 
-// The methods of SMART App Launch 2.2. private_key_jwt follows with its keys.
+// The methods of SMART App Launch 2.2.
 const (
-	Public      Auth = "none"
-	SecretBasic Auth = "client_secret_basic" // client_secret_post is accepted as well
+	Public        Auth = "none"
+	SecretBasic   Auth = "client_secret_basic" // client_secret_post is accepted as well
+	PrivateKeyJWT Auth = "private_key_jwt"
 )
 
 // ErrUnknown says that there is no such client (or that it may not be used).
@@ -36,6 +38,20 @@ type Client struct {
 	AnyLoopbackPort bool
 	Scopes          string   // what it may ask for, space separated; "" means anything a patient app may have
 	Sources         []string // source ids it may be used with; empty: all
+
+	Logo       string   // URL of an image, "" when none
+	Contacts   []string // e-mail addresses of those who answer for it
+	Terms      string   // URL of its terms of service
+	Policy     string   // URL of its privacy policy
+	LaunchURIs []string // where an EHR launch may start it
+
+	// How long its tokens and people's yes to it last; 0: as the server says.
+	AccessTTL time.Duration
+	GrantTTL  time.Duration
+
+	JWKS       []byte // its public keys by value (RFC 7517 §5), nil when none
+	JWKSURI    string // or by URL
+	IDTokenAlg string // the algorithm of its id_tokens; "": RS256
 }
 
 // Registry finds clients.

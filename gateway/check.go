@@ -19,6 +19,10 @@ type kept struct {
 // kept is counted and gone; an error while judging ends everything.
 func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 	return func(yield func(kept, error) bool) {
+		var held *companions
+		if x.plan.Partial {
+			held = newCompanions(x.who.Base)
+		}
 		for one, err := range found {
 			if err != nil {
 				yield(kept{}, err)
@@ -40,11 +44,33 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				x.counts.withheld++
 				continue
 			}
-			if !yield(kept{one.Resource, mask, match}, nil) {
+			this := kept{one.Resource, mask, match}
+			if held != nil && !match {
+				held.wait(this)
+				continue
+			}
+			if held != nil {
+				held.leaves(held.read(this))
+			}
+			if !yield(this, nil) {
 				return
 			}
 		}
+		g.release(x, held, yield)
 	}
+}
+
+// release gives the companions of what a partial answer holds.
+func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error) bool) {
+	if held == nil {
+		return
+	}
+	for _, one := range held.joined() {
+		if !yield(one.kept, nil) {
+			return
+		}
+	}
+	x.counts.withheld += len(held.waiting)
 }
 
 // judge asks the guard, and brings the proof where the guard wants one.

@@ -117,7 +117,17 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, call i
 		if err != nil {
 			return yield(item{}, err)
 		}
+		released := x.counts.released
 		next, more := entries(answer, call, yield)
+		if more && next != "" && x.plan.Partial && !x.plan.CountOnly && x.depth == 0 {
+			if next, err = g.worthwhile(x, next, call); err != nil {
+				return yield(item{}, err)
+			}
+			if next != "" && x.counts.released == released { // an empty page is none
+				answer, err = x.src.Upstream.Next(x.ctx, next)
+				continue
+			}
+		}
 		switch {
 		case !more:
 			return false

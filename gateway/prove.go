@@ -5,6 +5,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/smart/scope"
 )
 
 const (
@@ -53,8 +54,10 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 // proveReach says whether something of the patient's own, which the token may
 // read, points to the resource: from what was seen lately, else by searching.
 func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
+	// What was seen tells of the type only: of one that is covered in part, the
+	// very resource that points here must be found again.
 	for _, from := range x.src.reach.from(x.who.Patient, typ+"/"+id) {
-		if x.who.Authorise(guard.Ask{Interaction: guard.Read, Type: from}) == nil {
+		if x.who.Covers(from, scope.Read) == guard.Whole {
 			return true, nil
 		}
 	}

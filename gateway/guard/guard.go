@@ -53,8 +53,9 @@ func (a Ask) access() scope.Access {
 }
 
 // Authorise says whether the token covers the interaction on the type at all:
-// step 3 of the path. Errors are faults of kind Forbidden that name the missing
-// scope; nothing depends on whether anything exists.
+// step 3 of the path. A granular scope is enough to ask; which resources it
+// opens is judged one by one. Errors are faults of kind Forbidden that name the
+// missing scope; nothing depends on whether anything exists.
 func (w Who) Authorise(a Ask) error {
 	if w.Patient == "" {
 		return fault.New(fault.Forbidden, "This token is not bound to a patient, so it opens no record.")
@@ -62,24 +63,10 @@ func (w Who) Authorise(a Ask) error {
 	if !compartment.Of(a.Type).Class.Served() {
 		return fault.New(fault.Forbidden, "%s is not open to patient apps.", a.Type)
 	}
-	if !w.covers(a.Type, a.access()) {
+	if w.Covers(a.Type, a.access()) == Nothing {
 		return fault.New(fault.Forbidden, "This needs the scope patient/%s.%s, which the token does not have.", a.Type, letter(a.access()))
 	}
 	return nil
-}
-
-// covers wants a scope for the whole type: a granular scope covers only a part
-// of it and never stands for the whole. Patient and user level reach the same
-// here, since every token is bound to one patient; system level reaches nothing.
-func (w Who) covers(typ string, a scope.Access) bool {
-	for _, level := range []scope.Level{scope.Patient, scope.User} {
-		for _, r := range w.Scopes.Covering(level, typ, a) {
-			if len(r.Filter) == 0 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func letter(a scope.Access) string {

@@ -42,7 +42,7 @@ func searchFor(t testing.TB, typ, query string) guard.Ask {
 	return guard.Ask{Interaction: guard.Search, Type: typ, Query: q}
 }
 
-func TestAuthoriseDeniesWithoutAScopeForTheWholeType(t *testing.T) {
+func TestAuthoriseDeniesWithoutAScopeForTheType(t *testing.T) {
 	read := func(typ string) guard.Ask { return guard.Ask{Interaction: guard.Read, Type: typ, ID: "x"} }
 	for _, tt := range []struct {
 		name, scopes string
@@ -56,13 +56,17 @@ func TestAuthoriseDeniesWithoutAScopeForTheWholeType(t *testing.T) {
 		{"read only", "patient/Observation.r", searchFor(t, "Observation", ""), false},
 		{"write only", "patient/Observation.cud patient/Condition.write", read("Observation"), false},
 		{"system level", "system/*.rs", read("Observation"), false},
-		{"granular does not stand for the type", "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory", read("Observation"), false},
+		{"granular for another type", "patient/Condition.rs?category=a|b", read("Observation"), false},
+		{"granular without the letter", "patient/Observation.s?category=a|b", read("Observation"), false},
+		{"granular at system level", "system/Observation.rs?category=a|b", read("Observation"), false},
+		{"granular on a closed type", "patient/*.rs?_id=x", read("ValueSet"), false},
 		{"closed type under a wildcard", "patient/*.cruds", read("ValueSet"), false},
 		{"audit events under a wildcard", "patient/*.cruds", read("AuditEvent"), false},
 		{"unknown type under a wildcard", "patient/*.cruds", read("Nonsense"), false},
 		{"read", "patient/Observation.rs", read("Observation"), true},
 		{"search", "patient/Observation.rs", searchFor(t, "Observation", ""), true},
 		{"v1", "patient/Observation.read", searchFor(t, "Observation", ""), true},
+		{"granular is enough to ask", "patient/Observation.rs?category=a|b", read("Observation"), true},
 		{"wildcard", "patient/*.read", read("Observation"), true},
 		{"user level reaches the same patient", "user/Observation.rs", read("Observation"), true},
 	} {

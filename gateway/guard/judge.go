@@ -39,13 +39,19 @@ func withhold(reason string) Verdict { return Verdict{Reason: reason} }
 // Judge decides on one resource that came back: step 6 of the path. It trusts
 // nothing about how the resource was asked for.
 func (w Who) Judge(r *fhir.Resource) Verdict {
+	return w.judge(r, scope.Read, scope.Search)
+}
+
+// judge wants one of the accesses: a scope to search opens no read, and the
+// other way round.
+func (w Who) judge(r *fhir.Resource, accesses ...scope.Access) Verdict {
 	rule := compartment.Of(r.Type())
 	switch {
 	case r.ID() == "":
 		return withhold("no-id")
 	case !rule.Class.Served():
 		return withhold("closed-type")
-	case !w.covers(r.Type(), scope.Read) && !w.covers(r.Type(), scope.Search):
+	case !w.opens(r, accesses...):
 		return withhold("scope")
 	}
 	mask, ok := w.whose().Strangers(r)
@@ -105,14 +111,14 @@ func (p *Plan) JudgeFound(r *fhir.Resource, mode string, call int) (v Verdict, m
 		if r.Type() != p.Ask.Type || r.ID() != p.Ask.ID {
 			return withhold("not-asked"), false
 		}
-		return p.Who.Judge(r), true
+		return p.Who.judge(r, scope.Read), true
 	case r.Type() == p.Ask.Type && mode != "include":
 		satisfied, err := p.filter.Match(r)
 		switch {
 		case satisfied && err == nil && p.foundEarlier(r, call):
 			return withhold("duplicate"), false
 		case satisfied && err == nil:
-			return p.Who.Judge(r), true
+			return p.Who.judge(r, scope.Search), true
 		case mode == "match":
 			return withhold("unmatched"), false
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/smart/scope"
 )
 
 // Supports says whether the upstream offers a search parameter on a type.
@@ -25,6 +26,11 @@ type Plan struct {
 	// CountOnly: the app wants a number, which is counted from what passes the
 	// check and never taken from the upstream.
 	CountOnly bool
+	// Partial: only granular scopes cover the type, so that the upstream finds
+	// more than may be told of. Nothing in the answer may depend on what of it
+	// is withheld: no include that only a withheld match leads to, no page that
+	// is there for withheld ones only.
+	Partial bool
 }
 
 // Call is one request to the upstream: a direct read, or a search.
@@ -45,6 +51,7 @@ func (w Who) Narrow(a Ask, supports Supports) (Plan, error) {
 		return p, nil
 	}
 	p.CountOnly = a.Query.Summary == "count" || a.Query.Count == 0
+	p.Partial = w.Covers(a.Type, scope.Search) != Whole
 	var err error
 	if p.filter, err = (search.Matcher{Base: w.Base, Now: w.Now}).Compile(a.Query); err != nil {
 		return p, fault.Wrap(err, fault.Invalid, err.Error())

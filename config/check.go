@@ -75,7 +75,12 @@ func (c *Config) checkLimits(r *report) {
 	// An access token that lives longer outlives its use; a shorter one makes
 	// apps that cannot refresh useless.
 	between(r, "tokens.access_lifetime", c.Tokens.AccessLifetime, 5*time.Minute, time.Hour)
-	between(r, "tokens.grant_lifetime", c.Tokens.GrantLifetime, time.Hour, 400*day)
+	// 45 CFR 170.315(g)(10)(v)(A): not less than three months, which are 92
+	// days at most.
+	between(r, "tokens.refresh_lifetime", c.Tokens.RefreshLifetime, 92*day, 400*day)
+	if c.Tokens.GrantLifetime != 0 {
+		between(r, "tokens.grant_lifetime", c.Tokens.GrantLifetime, time.Hour, 3660*day)
+	}
 }
 
 // between reports a duration outside its bounds.

@@ -47,8 +47,9 @@ type Sessions struct {
 
 // Tokens bounds what apps get.
 type Tokens struct {
-	AccessLifetime time.Duration `yaml:"access_lifetime"`
-	GrantLifetime  time.Duration `yaml:"grant_lifetime"`
+	AccessLifetime  time.Duration `yaml:"access_lifetime"`
+	RefreshLifetime time.Duration `yaml:"refresh_lifetime"`
+	GrantLifetime   time.Duration `yaml:"grant_lifetime"` // 0: until the person ends it
 }
 
 // IdentityProvider is an OpenID provider at which people sign in.
@@ -135,7 +136,7 @@ func defaults() Config {
 	return Config{
 		Listen:   "127.0.0.1:8080",
 		Sessions: Sessions{Idle: 30 * time.Minute, Absolute: 8 * time.Hour},
-		Tokens:   Tokens{AccessLifetime: 15 * time.Minute, GrantLifetime: 90 * day},
+		Tokens:   Tokens{AccessLifetime: 15 * time.Minute, RefreshLifetime: 92 * day},
 		Log:      Log{Level: "info", Format: "text"},
 	}
 }

@@ -114,7 +114,7 @@ func TestExampleFileLoads(t *testing.T) {
 	if got := c.TLS.CertFile; got != filepath.Join(filepath.Dir(path), "tls", "portico.crt") {
 		t.Errorf("cert_file is not relative to the file: %s", got)
 	}
-	if c.Tokens.GrantLifetime != 90*24*time.Hour {
+	if c.Tokens.GrantLifetime != 3*365*24*time.Hour || c.Tokens.RefreshLifetime != 92*24*time.Hour {
 		t.Errorf("grant_lifetime %v", c.Tokens.GrantLifetime)
 	}
 	if got := c.IdentityProviders[0].ClientSecret.Reveal(); got != "idp-secret" {

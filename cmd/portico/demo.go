@@ -180,7 +180,7 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 		Store:     config.Store{SQLite: sqlite},
 		SealKey:   config.NewSecret(base64.StdEncoding.EncodeToString(key)),
 		Sessions:  config.Sessions{Idle: 30 * time.Minute, Absolute: 8 * time.Hour},
-		Tokens:    config.Tokens{AccessLifetime: time.Hour, GrantLifetime: 90 * 24 * time.Hour},
+		Tokens:    config.Tokens{AccessLifetime: time.Hour, RefreshLifetime: 92 * 24 * time.Hour},
 		IdentityProviders: []config.IdentityProvider{{
 			ID: "demo", Name: demoName, Issuer: at.url(2), ClientID: "portico", ClientSecret: config.NewSecret(secret), Scopes: []string{"openid", "profile"},
 		}},

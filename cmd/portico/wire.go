@@ -191,9 +191,10 @@ func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver
 		return nil, err
 	}
 	return authz.New(authz.Options{
-		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store,
+		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store, Refresh: w.store,
 		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store},
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
+		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute,
 	})
 }
 

@@ -62,10 +62,12 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 		title = "Error: " + title
 	}
 	d.frame = p.frame(title, d.Source, plain(v.Person))
-	until := v.Until.UTC()
-	d.For = lasting(until.Sub(p.now()))
-	d.Until = until.Format("2 January 2006, 15:04") + " UTC"
-	d.UntilISO = until.Format(time.RFC3339)
+	d.For = "When you stop it"
+	if until := v.Until.UTC(); !v.Until.IsZero() {
+		d.For = lasting(until.Sub(p.now()))
+		d.Until = until.Format("2 January 2006, 15:04") + " UTC"
+		d.UntilISO = until.Format(time.RFC3339)
+	}
 	d.fill(v.Scopes, !v.NothingChosen)
 	return p.draw(w, "consent", http.StatusOK, target, d)
 }

@@ -52,7 +52,7 @@ func (g *codeGrant) redeem(ctx context.Context, app client.Client, p params) (re
 		}
 		return redeemed{}, g.s.abandon(ctx, grant, refuse(invalidGrant, "%s", reason))
 	}
-	return redeemed{grant: grant, nonce: kept.Nonce, event: "code-exchanged"}, nil
+	return redeemed{grant: grant, scopes: grant.Scopes, nonce: kept.Nonce, event: "code-exchanged"}, nil
 }
 
 func errBadCode() error {

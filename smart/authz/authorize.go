@@ -232,18 +232,17 @@ func (s *Server) grantable(asked string, app client.Client) (scope.Set, error) {
 			}
 		}
 	}
-	if out.Empty() {
+	if onlyLifetime(out) {
 		return scope.Set{}, refuse(invalidScope, "None of the scopes can be granted.")
 	}
 	return out, nil
 }
 
 // grantableName lists the identity and context scopes that do something here.
-// The rest is left out: launch and launch/encounter need an EHR launch,
-// online_access and offline_access a refresh token.
+// The rest is left out: launch and launch/encounter need an EHR launch.
 func grantableName(name string) bool {
 	switch name {
-	case scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient:
+	case scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient, scope.OnlineAccess, scope.OfflineAccess:
 		return true
 	}
 	return false

@@ -184,7 +184,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		return authz.Options{
 			Issuer: "https://portico.example", Sources: []authz.Source{{ID: "demo", Name: "Demo", Base: "https://portico.example/fhir/demo"}},
 			Clients: registry, Tokens: h.tokens, Signer: h.signer, Pending: h.pending, SignIn: h.people, Patients: h.people,
-			Pages: jsonPages{}, Recorder: h.audit,
+			Pages: jsonPages{}, Recorder: h.audit, Refresh: h.tokens,
 		}
 	}
 	if _, err := authz.New(good()); err != nil {
@@ -208,17 +208,20 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"two sources of one base": func(o *authz.Options) {
 			o.Sources = append(o.Sources, authz.Source{ID: "x", Name: "x", Base: o.Sources[0].Base})
 		},
-		"no clients":         func(o *authz.Options) { o.Clients = nil },
-		"no tokens":          func(o *authz.Options) { o.Tokens = nil },
-		"no signer":          func(o *authz.Options) { o.Signer = nil },
-		"no pending":         func(o *authz.Options) { o.Pending = nil },
-		"no sign-in":         func(o *authz.Options) { o.SignIn = nil },
-		"no patients":        func(o *authz.Options) { o.Patients = nil },
-		"no pages":           func(o *authz.Options) { o.Pages = nil },
-		"no recorder":        func(o *authz.Options) { o.Recorder = nil },
-		"tokens of a minute": func(o *authz.Options) { o.AccessTTL = time.Minute },
-		"tokens of a day":    func(o *authz.Options) { o.AccessTTL = 24 * time.Hour },
-		"grants of a second": func(o *authz.Options) { o.GrantTTL = time.Second },
+		"no clients":                            func(o *authz.Options) { o.Clients = nil },
+		"no tokens":                             func(o *authz.Options) { o.Tokens = nil },
+		"no signer":                             func(o *authz.Options) { o.Signer = nil },
+		"no pending":                            func(o *authz.Options) { o.Pending = nil },
+		"no sign-in":                            func(o *authz.Options) { o.SignIn = nil },
+		"no patients":                           func(o *authz.Options) { o.Patients = nil },
+		"no pages":                              func(o *authz.Options) { o.Pages = nil },
+		"no recorder":                           func(o *authz.Options) { o.Recorder = nil },
+		"tokens of a minute":                    func(o *authz.Options) { o.AccessTTL = time.Minute },
+		"tokens of a day":                       func(o *authz.Options) { o.AccessTTL = 24 * time.Hour },
+		"grants of a second":                    func(o *authz.Options) { o.GrantTTL = time.Second },
+		"no refresh tokens":                     func(o *authz.Options) { o.Refresh = nil },
+		"refreshing for less than three months": func(o *authz.Options) { o.RefreshTTL = 91 * day },
+		"sessions of less than nothing":         func(o *authz.Options) { o.SessionTTL = -1 },
 	} {
 		o := good()
 		spoil(&o)

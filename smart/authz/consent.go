@@ -28,7 +28,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 		Action: s.local(pathConsent, st.pending.ID), CSRF: st.formToken(formConsent),
 		App: st.app.Name, AppOwner: st.app.Owner, AppURL: st.app.URL,
 		Source: st.source.Name, Person: st.person.Name, Patient: st.patient,
-		Scopes: scopeViews(st.scopes), Until: s.grantEnd(s.o.Now()), ReturnTo: origin(st.pending.RedirectURI),
+		Scopes: scopeViews(st.scopes), Until: s.shownEnd(s.o.Now(), st.scopes), ReturnTo: origin(st.pending.RedirectURI),
 	})
 	return unavailable(err, "draw the consent page")
 }
@@ -135,7 +135,7 @@ func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	grant := token.Grant{
 		ID: id, Client: st.app.ID, Source: st.source.ID, Patient: st.patient.ID,
 		PersonIssuer: st.person.Issuer, PersonSubject: st.person.Subject, FHIRUser: user,
-		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.grantEnd(now),
+		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.grantEnd(now, agreed, time.Time{}),
 	}
 	// Recorded first: a grant that nobody can account for must not exist.
 	if err := s.o.Recorder.Record(ctx, st.event("granted", id, agreed)); err != nil {
@@ -151,12 +151,6 @@ func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	reqctx.From(ctx).SetOutcome("granted")
 	s.redirect(w, st.answer(), "code", code)
 	return nil
-}
-
-// grantEnd is when a grant made at now ends: without a refresh token nobody can
-// use it after its access token.
-func (s *Server) grantEnd(now time.Time) time.Time {
-	return now.Add(min(s.o.GrantTTL, codeTTL+s.o.AccessTTL))
 }
 
 // fhirUser is who the person is in the FHIR sense; about themselves, the

@@ -77,7 +77,7 @@ type ConsentView struct {
 	Person   string
 	Patient  Patient
 	Scopes   []ScopeView
-	Until    time.Time // when access ends
+	Until    time.Time // when access ends; zero: when the person ends it
 	ReturnTo string    // origin of the redirect_uri, for form-action in the CSP
 
 	// NothingChosen: the page comes back because "allow" was sent with every

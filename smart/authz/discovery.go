@@ -55,6 +55,8 @@ func capabilities() []string {
 		"client-confidential-symmetric",
 		"sso-openid-connect",
 		"context-standalone-patient",
+		"permission-offline",
+		"permission-online",
 		"permission-patient",
 		"permission-v1",
 		"permission-v2",
@@ -67,7 +69,7 @@ func authMethods() []string {
 
 // scopesSupported are examples of what may be granted, in both syntaxes.
 func (s *Server) scopesSupported() []string {
-	out := []string{scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient}
+	out := []string{scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient, scope.OfflineAccess, scope.OnlineAccess}
 	for _, text := range []string{"patient/*.cruds", "patient/*.*"} {
 		r, err := scope.ParseResource(text)
 		if err != nil { // a constant

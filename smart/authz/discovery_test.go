@@ -31,13 +31,13 @@ func TestSMARTConfigurationSaysWhatWorks(t *testing.T) {
 		"issuer": h.base, "jwks_uri": h.base + "/oauth/jwks",
 		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token",
 		"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post", "none"},
-		"grant_types_supported":                 []any{"authorization_code"},
-		"scopes_supported":                      []any{"openid", "fhirUser", "profile", "launch/patient", "patient/*.rs", "patient/*.read"},
+		"grant_types_supported":                 []any{"authorization_code", "refresh_token"},
+		"scopes_supported":                      []any{"openid", "fhirUser", "profile", "launch/patient", "offline_access", "online_access", "patient/*.rs", "patient/*.read"},
 		"response_types_supported":              []any{"code"},
 		"code_challenge_methods_supported":      []any{"S256"},
 		"capabilities": []any{
 			"launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric", "sso-openid-connect",
-			"context-standalone-patient", "permission-patient", "permission-v1", "permission-v2",
+			"context-standalone-patient", "permission-offline", "permission-online", "permission-patient", "permission-v1", "permission-v2",
 		},
 	}
 	if d := cmp.Diff(want, got.body); d != "" {

@@ -360,7 +360,7 @@ func TestScopesThatCannotBeGrantedAreLeftOut(t *testing.T) {
 		{"other levels", publicApp, "user/Observation.rs system/*.rs patient/Observation.rs", "patient/Observation.rs"},
 		{"granular scopes", publicApp, "patient/Observation.rs?category=a|b patient/Condition.rs", "patient/Condition.rs"},
 		{"writing", publicApp, "patient/Observation.write patient/Appointment.cruds patient/Condition.* patient/Patient.c", "patient/Appointment.rs patient/Condition.read"},
-		{"refresh tokens and launch contexts that there are not", publicApp, "launch launch/encounter offline_access online_access openid", "openid"},
+		{"launch contexts that there are not", publicApp, "launch launch/encounter openid", "openid"},
 		{"what narrowing makes twice", publicApp, "patient/Observation.rs patient/Observation.cruds", "patient/Observation.rs"},
 		{"beyond the client's own", "narrow", "openid fhirUser patient/*.rs patient/Condition.rs patient/Condition.r patient/Observation.read", "openid patient/Condition.r patient/Observation.read"},
 		{"nothing, in order as asked", publicApp, "launch/patient fhirUser openid profile patient/*.read patient/Observation.rs", "launch/patient fhirUser openid profile patient/*.read patient/Observation.rs"},

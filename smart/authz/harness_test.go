@@ -241,6 +241,9 @@ func start(t *testing.T, change func(h *harness, o *authz.Options)) *harness {
 		change(h, &o)
 	}
 	o.Tokens = h.store
+	if o.Refresh == nil {
+		o.Refresh = h.tokens
+	}
 	h.server, err = authz.New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -182,7 +182,7 @@ func TestRefusedTokenRequests(t *testing.T) {
 		{"no grant_type", without("grant_type"), 400, "invalid_request"},
 		{"unknown grant_type", set("grant_type", "password"), 400, "unsupported_grant_type"},
 		{"client_credentials", set("grant_type", "client_credentials"), 400, "unsupported_grant_type"},
-		{"refresh_token", set("grant_type", "refresh_token"), 400, "unsupported_grant_type"},
+		{"password", set("grant_type", "password"), 400, "unsupported_grant_type"},
 		{"grant_type twice", again("grant_type"), 400, "invalid_request"},
 		{"no client", without("client_id"), 401, "invalid_client"},
 		{"unknown client", set("client_id", "nobody"), 401, "invalid_client"},

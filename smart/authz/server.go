@@ -33,8 +33,6 @@ const (
 const (
 	minAccessTTL = 5 * time.Minute
 	maxAccessTTL = time.Hour
-	// defaultGrantTTL is the three months after which a person is asked again.
-	defaultGrantTTL = 92 * 24 * time.Hour
 )
 
 // The paths of the server, below its issuer.
@@ -61,6 +59,7 @@ type Options struct {
 	Tokens   token.Store
 	Signer   *token.Signer
 	Pending  PendingStore
+	Refresh  token.RefreshStore
 	SignIn   SignIn
 	Patients Patients
 	Pages    Pages
@@ -74,9 +73,14 @@ type Options struct {
 	Access scope.Access
 
 	AccessTTL time.Duration // 5 to 60 minutes; 0: 60
-	// GrantTTL is the longest a person's yes lasts; 0: three months. A grant
-	// without refresh token ends with its access token.
+	// GrantTTL is the longest a person's yes lasts; 0: until they end it. A grant without refresh token ends with its access token.
 	GrantTTL time.Duration
+	// RefreshTTL is how long a refresh token lasts from its issue, if its grant
+	// does; three months or more; 0: three months.
+	RefreshTTL time.Duration
+	// SessionTTL is how long a sign-in lasts at most, and with it online
+	// access; 0: 8 hours.
+	SessionTTL time.Duration
 
 	Now  func() time.Time // time.Now when nil
 	Rand io.Reader        // crypto/rand when nil
@@ -97,13 +101,17 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, base: issuer.Path, secure: issuer.Scheme == "https"}
-	s.grants = map[string]grantHandler{grantAuthorizationCode: &codeGrant{s: s}}
+	s.grants = map[string]grantHandler{
+		grantAuthorizationCode: &codeGrant{s: s},
+		grantRefreshToken:      &refreshGrant{s: s},
+	}
 	return s, nil
 }
 
 func checkOptions(o *Options) (*url.URL, error) {
 	for name, missing := range map[string]bool{
 		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pending": o.Pending == nil,
+		"Refresh": o.Refresh == nil,
 		"SignIn": o.SignIn == nil, "Patients": o.Patients == nil, "Pages": o.Pages == nil, "Recorder": o.Recorder == nil,
 		"Sources": len(o.Sources) == 0,
 	} {
@@ -132,11 +140,8 @@ func checkOptions(o *Options) (*url.URL, error) {
 	if o.AccessTTL < minAccessTTL || o.AccessTTL > maxAccessTTL {
 		return nil, fmt.Errorf("authz: AccessTTL must be between %s and %s", minAccessTTL, maxAccessTTL)
 	}
-	if o.GrantTTL == 0 {
-		o.GrantTTL = defaultGrantTTL
-	}
-	if o.GrantTTL < codeTTL {
-		return nil, fmt.Errorf("authz: GrantTTL must be at least %s", codeTTL)
+	if err := checkLifetimes(o); err != nil {
+		return nil, err
 	}
 	if o.Access == 0 {
 		o.Access = scope.ReadSearch

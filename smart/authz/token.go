@@ -25,20 +25,22 @@ type grantHandler interface {
 
 // redeemed is what tokens are minted from.
 type redeemed struct {
-	grant token.Grant
-	nonce string
-	event string // what the recorder writes down
+	grant  token.Grant
+	scopes string // of the access token: the grant's or fewer
+	nonce  string
+	event  string // what the recorder writes down
 }
 
 // tokenResponse is the answer (RFC 6749 §5.1; SMART App Launch 2.2, "Obtain
 // access token": context parameters stand beside access_token).
 type tokenResponse struct {
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"`
-	Scope       string `json:"scope"`
-	IDToken     string `json:"id_token,omitempty"`
-	Patient     string `json:"patient,omitempty"`
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Patient      string `json:"patient,omitempty"`
 }
 
 func (s *Server) grantTypes() []string { return slices.Sorted(maps.Keys(s.grants)) }
@@ -127,7 +129,7 @@ func readToken(w http.ResponseWriter, r *http.Request) (params, error) {
 func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) {
 	now := s.o.Now()
 	g := got.grant
-	scopes, err := scope.Parse(g.Scopes)
+	scopes, err := scope.Parse(got.scopes)
 	if err != nil {
 		return tokenResponse{}, err
 	}
@@ -137,7 +139,7 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 	}
 	secret, digest := token.NewSecret(s.o.Rand)
 	response := tokenResponse{
-		AccessToken: secret, TokenType: "Bearer", ExpiresIn: int64(ends.Sub(now) / time.Second), Scope: g.Scopes,
+		AccessToken: secret, TokenType: "Bearer", ExpiresIn: int64(ends.Sub(now) / time.Second), Scope: got.scopes,
 	}
 	// An app that asked for a patient's data needs to know whose it got, even
 	// if it forgot to ask (SMART App Launch 2.2, requirement 164).
@@ -150,7 +152,7 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 			return tokenResponse{}, unavailable(err, "sign an id_token")
 		}
 	}
-	err = s.o.Tokens.CreateAccess(ctx, g.ID, token.Access{Digest: digest, Scopes: g.Scopes, Issued: now, Expires: ends})
+	err = s.o.Tokens.CreateAccess(ctx, g.ID, token.Access{Digest: digest, Scopes: got.scopes, Issued: now, Expires: ends})
 	if errors.Is(err, token.ErrNotFound) {
 		// Revoked since it was redeemed: by the person, or by a replay of the
 		// same code that came at the same moment.
@@ -158,6 +160,10 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 	}
 	if err != nil {
 		return tokenResponse{}, unavailable(err, "keep an access token")
+	}
+	response.RefreshToken, err = s.mintRefresh(ctx, g, now)
+	if err != nil {
+		return tokenResponse{}, err
 	}
 	return response, nil
 }

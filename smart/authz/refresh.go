@@ -1,0 +1,139 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+const grantRefreshToken = "refresh_token"
+
+// refreshGrant exchanges a refresh token for an access token and the next
+// refresh token (RFC 6749 §6; SMART App Launch 2.2, "Refresh access token").
+//
+// Each is good for one exchange (RFC 9700 §4.14.2: rotation), for public and
+// confidential clients alike. There is no time of grace in which the last one
+// is good again: in it a thief would be as good as the app. An app that lost
+// the answer to an exchange asks the person again.
+type refreshGrant struct{ s *Server }
+
+func (g *refreshGrant) redeem(ctx context.Context, app client.Client, p params) (redeemed, error) {
+	secret := p.get("refresh_token")
+	if secret == "" {
+		return redeemed{}, refuse(invalidRequest, "refresh_token is missing.")
+	}
+	digest, now := token.DigestOf(secret), g.s.o.Now()
+
+	// First a look that uses nothing up: an app that asks for too much has
+	// made a mistake, which must not cost the person their yes.
+	var scopes string
+	_, grant, err := g.s.o.Refresh.Refresh(ctx, digest, now)
+	switch {
+	case errors.Is(err, token.ErrNotFound): // used before, perhaps: UseRefresh tells
+	case err != nil:
+		return redeemed{}, unavailable(err, "look up a refresh token")
+	default:
+		if err := g.holder(ctx, grant, app); err != nil {
+			return redeemed{}, err
+		}
+		if scopes, err = narrowed(grant.Scopes, p.get("scope")); err != nil {
+			return redeemed{}, err
+		}
+	}
+
+	// Then the one statement that decides who has it.
+	grant, err = g.s.o.Refresh.UseRefresh(ctx, digest, now)
+	switch {
+	case errors.Is(err, token.ErrReplayed):
+		// The store has revoked the grant already; to record it comes second.
+		if err := g.s.record(ctx, "refresh-replayed", grant); err != nil {
+			reqctx.From(ctx).Fail(unavailable(err, "record a replay"))
+		}
+		return redeemed{}, errBadRefresh()
+	case errors.Is(err, token.ErrNotFound):
+		return redeemed{}, errBadRefresh()
+	case err != nil:
+		return redeemed{}, unavailable(err, "use up a refresh token")
+	}
+	if scopes == "" { // it came to life between the look and the use: it cannot be
+		return redeemed{}, g.s.abandon(ctx, grant, errBadRefresh())
+	}
+	return redeemed{grant: grant, scopes: scopes, event: "token-refreshed"}, nil
+}
+
+func errBadRefresh() error {
+	return refuse(invalidGrant, "The refresh token is unknown, used, expired or revoked.")
+}
+
+// holder makes sure that the app is the one the token was issued to (RFC 6749
+// §6). Another app that has it got it from a leak, so the grant ends.
+func (g *refreshGrant) holder(ctx context.Context, grant token.Grant, app client.Client) error {
+	reason := ""
+	switch {
+	case grant.Client != app.ID:
+		reason = "The refresh token was issued to another app."
+	case !app.AllowsSource(grant.Source):
+		reason = "The app is no longer registered for this FHIR base."
+	default:
+		return nil
+	}
+	if err := g.s.record(ctx, "refresh-refused", grant); err != nil {
+		reqctx.From(ctx).Fail(unavailable(err, "record a refused refresh token"))
+	}
+	return g.s.abandon(ctx, grant, refuse(invalidGrant, "%s", reason))
+}
+
+// narrowed gives the scopes of the new access token: those of the grant, or the
+// fewer that are asked for (RFC 6749 §6: not any that were not granted).
+func narrowed(granted, asked string) (string, error) {
+	if asked == "" {
+		return granted, nil
+	}
+	have, err := scope.Parse(granted)
+	if err != nil {
+		return "", err
+	}
+	want, err := scope.Parse(asked)
+	if err != nil {
+		return "", &Error{Code: invalidScope, Description: "scope is malformed.", Status: http.StatusBadRequest, Err: err}
+	}
+	for _, name := range want.Others {
+		if !have.Has(name) {
+			return "", refuse(invalidScope, "scope has more than was granted.")
+		}
+	}
+	for _, r := range want.Resources {
+		if !have.Includes(r) {
+			return "", refuse(invalidScope, "scope has more than was granted.")
+		}
+	}
+	if want.Empty() {
+		return "", refuse(invalidScope, "scope names nothing.")
+	}
+	return want.String(), nil
+}
+
+// mintRefresh makes the next refresh token, "" when the grant has none.
+func (s *Server) mintRefresh(ctx context.Context, g token.Grant, now time.Time) (string, error) {
+	scopes, err := scope.Parse(g.Scopes)
+	if err != nil {
+		return "", err
+	}
+	if !refreshable(scopes) {
+		return "", nil
+	}
+	secret, digest := token.NewSecret(s.o.Rand)
+	err = s.o.Refresh.CreateRefresh(ctx, g.ID, token.Refresh{
+		Digest: digest, Issued: now, Expires: earlier(now.Add(s.o.RefreshTTL), g.Expires),
+	})
+	if errors.Is(err, token.ErrNotFound) {
+		return "", refuse(invalidGrant, "The grant was revoked.")
+	}
+	return secret, unavailable(err, "keep a refresh token")
+}

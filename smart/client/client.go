@@ -5,8 +5,6 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"slices"
 	"time"
@@ -32,7 +30,8 @@ type Client struct {
 	Owner        string // who answers for it, shown on the consent page
 	URL          string // the app's home page, "" when none
 	Auth         Auth
-	SecretSHA256 []byte   // SHA-256 of a high-entropy secret; nil for public clients
+	SecretSHA256 []byte   // SHA-256 of a high-entropy secret that is kept elsewhere; nil for others
+	SecretHash   string   // argon2id of a secret that is kept nowhere, see HashSecret
 	RedirectURIs []string // compared exactly; see AnyLoopbackPort
 	// AnyLoopbackPort lets the port of a loopback redirect vary (RFC 8252 §7.3).
 	AnyLoopbackPort bool
@@ -62,13 +61,6 @@ type Registry interface {
 
 // Confidential tells whether the client must prove itself.
 func (c Client) Confidential() bool { return c.Auth != Public }
-
-// CheckSecret tells whether secret is the client's. It takes the same time for
-// any wrong secret. A client without one has no right secret.
-func (c Client) CheckSecret(secret string) bool {
-	got := sha256.Sum256([]byte(secret))
-	return subtle.ConstantTimeCompare(got[:], c.SecretSHA256) == 1
-}
 
 // AllowsSource tells whether the client may be used with a source.
 func (c Client) AllowsSource(id string) bool {

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"net/url"
@@ -40,7 +41,16 @@ func TestImpossibleClientsAreRefused(t *testing.T) {
 		{"a long id", func(c *client.Client) { c.ID = strings.Repeat("a", 256) }, "its id"},
 		{"no name", func(c *client.Client) { c.Name = "" }, "needs a name"},
 		{"no method", func(c *client.Client) { c.Auth = "" }, "neither none nor"},
-		{"an unknown method", func(c *client.Client) { c.Auth = "private_key_jwt" }, "neither none nor"},
+		{"an unknown method", func(c *client.Client) { c.Auth = "tls_client_auth" }, "neither none nor"},
+		{"a key that is missing", func(c *client.Client) { c.Auth = client.PrivateKeyJWT }, "public keys"},
+		{"a key set that cannot be read", func(c *client.Client) { c.Auth, c.JWKS = client.PrivateKeyJWT, []byte("{}") }, "its keys"},
+		{"keys in two ways", func(c *client.Client) {
+			c.Auth, c.JWKS, c.JWKSURI = client.PrivateKeyJWT, []byte("{}"), "https://app.example/keys"
+		}, "not both"},
+		{"a key and a secret", func(c *client.Client) {
+			c.Auth, c.JWKSURI, c.SecretSHA256 = client.PrivateKeyJWT, "https://app.example/keys", digest("s")
+		}, "no secret"},
+		{"a hash that is none", func(c *client.Client) { c.Auth, c.SecretHash = client.SecretBasic, "$argon2id$x" }, "cannot be read"},
 		{"public with a secret", func(c *client.Client) { c.SecretSHA256 = digest("s") }, "public client has no secret"},
 		{"confidential without a secret", func(c *client.Client) { c.Auth = client.SecretBasic }, "needs the SHA-256"},
 		{"a secret that is not a digest", func(c *client.Client) { c.Auth, c.SecretSHA256 = client.SecretBasic, []byte("s3cret") }, "needs the SHA-256"},
@@ -251,4 +261,42 @@ func FuzzAllowsRedirect(f *testing.F) {
 			t.Fatalf("%q matches none of the registered but for the port", uri)
 		}
 	})
+}
+
+func TestHashedSecrets(t *testing.T) {
+	t.Parallel()
+	secret, hash, err := client.NewSecret(rand.Reader)
+	if err != nil || len(secret) != 43 || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Fatalf("%q %q %v", secret, hash, err)
+	}
+	again, err := client.HashSecret(secret, rand.Reader)
+	if err != nil || again == hash {
+		t.Error("two hashes of one secret are the same: there is no salt")
+	}
+	for _, c := range []struct {
+		hash, secret string
+		want         bool
+	}{
+		{hash, secret, true},
+		{again, secret, true},
+		{hash, "", false},
+		{hash, secret + " ", false},
+		{hash, hash, false},
+		{strings.Replace(hash, "argon2id", "argon2i", 1), secret, false},
+		{strings.Replace(hash, "m=19456", "m=4294967295", 1), secret, false},
+		{strings.Replace(hash, "t=2", "t=0", 1), secret, false},
+		{hash[:len(hash)-4], secret, false},
+		{"", "", false},
+		{hash, strings.Repeat("a", 513), false},
+	} {
+		app := app(func(a *client.Client) { a.Auth, a.SecretHash = client.SecretBasic, c.hash })
+		if got := app.CheckSecret(c.secret); got != c.want {
+			t.Errorf("%q with %q: %v", c.hash, c.secret, got)
+		}
+	}
+	for _, bad := range []string{"", strings.Repeat("a", 513)} {
+		if _, err := client.HashSecret(bad, rand.Reader); err == nil {
+			t.Errorf("a secret of %d bytes is taken", len(bad))
+		}
+	}
 }

@@ -89,20 +89,46 @@ func check(c Client, checkScopes func(string) error) error {
 }
 
 func checkSecret(c Client) error {
+	hasSecret, hasKeys := len(c.SecretSHA256) > 0 || c.SecretHash != "", len(c.JWKS) > 0 || c.JWKSURI != ""
 	switch c.Auth {
 	case Public:
-		if len(c.SecretSHA256) > 0 {
+		if hasSecret {
 			return errors.New("a public client has no secret; is it confidential?")
 		}
+		return nil
+	case PrivateKeyJWT:
+		switch {
+		case hasSecret:
+			return errors.New("a client with a key has no secret")
+		case !hasKeys:
+			return errors.New("it needs its public keys, by value or by URL")
+		case len(c.JWKS) > 0 && c.JWKSURI != "":
+			return errors.New("its keys stand by value or by URL, not both")
+		case len(c.JWKS) > 0:
+			if _, err := ParseJWKS(c.JWKS); err != nil {
+				return fmt.Errorf("its keys: %w", err)
+			}
+		}
+		return nil
 	case SecretBasic:
-		if len(c.SecretSHA256) != sha256.Size {
-			return errors.New("a confidential client needs the SHA-256 of its secret (32 bytes)")
-		}
-		if empty := sha256.Sum256(nil); bytes.Equal(c.SecretSHA256, empty[:]) {
-			return errors.New("its secret is empty")
-		}
+		return checkDigest(c)
 	default:
-		return fmt.Errorf("its authentication method %q is neither %s nor %s", c.Auth, Public, SecretBasic)
+		return fmt.Errorf("its authentication method %q is neither %s nor %s nor %s", c.Auth, Public, SecretBasic, PrivateKeyJWT)
+	}
+}
+
+func checkDigest(c Client) error {
+	if c.SecretHash != "" {
+		if _, ok := parseHash(c.SecretHash); !ok || len(c.SecretSHA256) > 0 {
+			return errors.New("the hash of its secret cannot be read")
+		}
+		return nil
+	}
+	if len(c.SecretSHA256) != sha256.Size {
+		return errors.New("a confidential client needs the SHA-256 of its secret (32 bytes)")
+	}
+	if empty := sha256.Sum256(nil); bytes.Equal(c.SecretSHA256, empty[:]) {
+		return errors.New("its secret is empty")
 	}
 	return nil
 }

@@ -174,10 +174,14 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	for _, statement := range []string{
 		`DELETE FROM pending_requests WHERE expires <= ?`,
 		`DELETE FROM sessions WHERE expires <= ?`,
+		`DELETE FROM logout_tokens WHERE expires <= ?`,
+		`DELETE FROM launches WHERE expires <= ?`,
+		`DELETE FROM pushed_requests WHERE expires <= ?`,
 		`DELETE FROM access_tokens WHERE expires <= ?`,
 		`DELETE FROM codes WHERE used = 0 AND expires <= ?`,
 		`DELETE FROM grants WHERE expires <= ?`, // with their codes and tokens
 		`DELETE FROM links WHERE until <> 0 AND until <= ?`,
+		`DELETE FROM refusals WHERE expires <= ?`,
 	} {
 		if _, err := s.write.ExecContext(ctx, statement, micros(now)); err != nil {
 			return fmt.Errorf("store: sweep: %w", err)

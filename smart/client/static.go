@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Options say what Static needs.
@@ -26,7 +27,7 @@ var _ Registry = (*Static)(nil)
 func NewStatic(o Options) (*Static, error) {
 	s := &Static{clients: make(map[string]Client, len(o.Clients))}
 	for _, c := range o.Clients {
-		if err := check(c, o.CheckScopes); err != nil {
+		if err := Check(c, o.CheckScopes); err != nil {
 			return nil, fmt.Errorf("client %q: %w", c.ID, err)
 		}
 		if _, ok := s.clients[c.ID]; ok {
@@ -35,6 +36,8 @@ func NewStatic(o Options) (*Static, error) {
 		c.SecretSHA256 = slices.Clone(c.SecretSHA256)
 		c.RedirectURIs = slices.Clone(c.RedirectURIs)
 		c.Sources = slices.Clone(c.Sources)
+		c.LaunchURIs = slices.Clone(c.LaunchURIs)
+		c.JWKS = slices.Clone(c.JWKS)
 		s.clients[c.ID] = c
 	}
 	return s, nil
@@ -52,7 +55,12 @@ func (s *Static) Client(_ context.Context, id string) (Client, error) {
 // maxID keeps ids fit for logs, columns and the aud claim.
 const maxID = 255
 
-func check(c Client, checkScopes func(string) error) error {
+// ErrRedirect says that what is wrong with a client are its redirect URIs.
+var ErrRedirect = errors.New("redirect URI")
+
+// Check says why a client cannot be meant; nil when it can. A mistake in its
+// redirect URIs is an ErrRedirect.
+func Check(c Client, checkScopes func(string) error) error {
 	if c.ID == "" || len(c.ID) > maxID || !printable(c.ID) {
 		return errors.New("its id must be 1 to 255 printable ASCII characters without spaces")
 	}
@@ -62,28 +70,60 @@ func check(c Client, checkScopes func(string) error) error {
 	if err := checkSecret(c); err != nil {
 		return err
 	}
-	if len(c.RedirectURIs) == 0 {
-		return errors.New("it needs a redirect URI")
+	if err := checkRedirects(c); err != nil {
+		return err
+	}
+	for _, uri := range c.LaunchURIs {
+		if err := checkWeb(uri); err != nil {
+			return fmt.Errorf("launch URI %q: %w", uri, err)
+		}
+	}
+	if slices.Contains(c.Sources, "") {
+		return errors.New("one of its sources has no id")
+	}
+	if c.IDTokenAlg != "" && c.IDTokenAlg != "RS256" && c.IDTokenAlg != "ES256" {
+		return errors.New("its id_tokens can be signed with RS256 or ES256 only")
+	}
+	if c.AccessTTL < 0 || c.GrantTTL < 0 {
+		return errors.New("its lifetimes must not be negative")
+	}
+	if c.Scopes != "" && checkScopes != nil {
+		if err := checkScopes(c.Scopes); err != nil {
+			return fmt.Errorf("its scopes: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkRedirects asks for a redirect URI of every client that people could be
+// sent back to: all but those that speak for nobody (backend services).
+func checkRedirects(c Client) error {
+	if len(c.RedirectURIs) == 0 && c.Auth != PrivateKeyJWT {
+		return fmt.Errorf("it needs a %w", ErrRedirect)
 	}
 	for i, uri := range c.RedirectURIs {
 		if err := checkRedirect(uri); err != nil {
-			return fmt.Errorf("redirect URI %q: %w", uri, err)
+			return fmt.Errorf("%w %q: %w", ErrRedirect, uri, err)
 		}
 		if slices.Contains(c.RedirectURIs[:i], uri) {
-			return fmt.Errorf("redirect URI %q stands twice", uri)
+			return fmt.Errorf("%w %q stands twice", ErrRedirect, uri)
 		}
 	}
 	isLoopback := func(uri string) bool { _, ok := parseLoopback(uri); return ok }
 	if c.AnyLoopbackPort && !slices.ContainsFunc(c.RedirectURIs, isLoopback) {
 		return errors.New("any loopback port makes sense with a redirect URI to http://localhost, http://127.0.0.1 or http://[::1] only")
 	}
-	if slices.Contains(c.Sources, "") {
-		return errors.New("one of its sources has no id")
+	return nil
+}
+
+// checkWeb holds a URL that browsers are sent to, and that is no redirect URI,
+// to the same form.
+func checkWeb(uri string) error {
+	if err := checkRedirect(uri); err != nil {
+		return err
 	}
-	if c.Scopes != "" && checkScopes != nil {
-		if err := checkScopes(c.Scopes); err != nil {
-			return fmt.Errorf("its scopes: %w", err)
-		}
+	if !strings.HasPrefix(uri, "http") {
+		return errors.New("use https")
 	}
 	return nil
 }

@@ -1,0 +1,66 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/client/clienttest"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+func TestAppStore(t *testing.T) {
+	clienttest.RunStore(t, func(t *testing.T) client.Store { return open(t) })
+	t.Run("two replicas", func(t *testing.T) {
+		clienttest.RunStore(t, func(t *testing.T) client.Store { return openReplicas(t) })
+	})
+}
+
+func (r *replicas) App(ctx context.Context, id string) (client.App, error) {
+	return r.next().App(ctx, id)
+}
+
+func (r *replicas) Apps(ctx context.Context, state client.State, limit int) ([]client.App, error) {
+	return r.next().Apps(ctx, state, limit)
+}
+func (r *replicas) CreateApp(ctx context.Context, a client.App) error {
+	return r.next().CreateApp(ctx, a)
+}
+func (r *replicas) UpdateApp(ctx context.Context, a client.App) error {
+	return r.next().UpdateApp(ctx, a)
+}
+func (r *replicas) DeleteApp(ctx context.Context, id string, now time.Time) error {
+	return r.next().DeleteApp(ctx, id, now)
+}
+
+// A later app of the same id must not inherit what people gave to the first.
+func TestDeletingAnAppEndsItsGrants(t *testing.T) {
+	s := open(t)
+	now := time.Now()
+	for _, id := range []string{"gone", "stays"} {
+		if err := s.CreateApp(t.Context(), client.App{Client: client.Client{ID: id, Name: id, Auth: client.Public}, State: client.Approved}); err != nil {
+			t.Fatal(err)
+		}
+		g := token.Grant{ID: "g-" + id, Client: id, Source: "demo", Patient: "1", Created: now, Expires: now.Add(time.Hour)}
+		if err := s.CreateGrant(t.Context(), g, token.Code{Digest: token.DigestOf("c-" + id), Expires: now.Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CreateAccess(t.Context(), g.ID, token.Access{Digest: token.DigestOf("a-" + id), Issued: now, Expires: now.Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DeleteApp(t.Context(), "gone", now); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Access(t.Context(), token.DigestOf("a-gone"), now); !errors.Is(err, token.ErrNotFound) {
+		t.Errorf("its access token: %v", err)
+	}
+	if _, _, err := s.UseCode(t.Context(), token.DigestOf("c-gone"), now); !errors.Is(err, token.ErrNotFound) {
+		t.Errorf("its code: %v", err)
+	}
+	if _, _, err := s.Access(t.Context(), token.DigestOf("a-stays"), now); err != nil {
+		t.Errorf("another app's token: %v", err)
+	}
+}

@@ -120,25 +120,14 @@ func (c *Config) checkSources(r *report) {
 			checkURL(r, key+".fhir_base", s.FHIRBase, urlRule{insecure: s.InsecurePlainHTTP, unless: unlessInsecure, path: true})
 		}
 		c.checkProviderOf(r, key, s)
+		c.checkSignIn(r, key, s)
+		c.checkLaunch(r, key+".ehr_launch", i)
 		checkAuth(r, key+".auth", s.Auth)
 		checkPatientFrom(r, key+".patient_from", s.PatientFrom)
 		between(r, key+".timeout", s.Timeout, time.Second, 5*time.Minute)
 		if s.MaxPageSize < 1 || s.MaxPageSize > 1000 {
 			r.add(key+".max_page_size", "must be between 1 and 1000")
 		}
-	}
-}
-
-func (c *Config) checkProviderOf(r *report, key string, s *Source) {
-	key += ".identity_provider"
-	switch {
-	case s.IdentityProvider == "" && len(c.IdentityProviders) == 1:
-		s.IdentityProvider = c.IdentityProviders[0].ID
-	case r.broken["identity_providers"]: // whether the choice is good cannot be said
-	case s.IdentityProvider == "":
-		r.add(key, "is missing; name the one of identity_providers at which this EHR's patients sign in")
-	case !slices.ContainsFunc(c.IdentityProviders, func(p IdentityProvider) bool { return p.ID == s.IdentityProvider }):
-		r.add(key, "no identity provider has this id; use an id from identity_providers")
 	}
 }
 

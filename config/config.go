@@ -69,11 +69,59 @@ type Source struct {
 	Name              string        `yaml:"name"`
 	FHIRBase          string        `yaml:"fhir_base"` // no trailing slash
 	IdentityProvider  string        `yaml:"identity_provider"`
+	IdentityProviders []string      `yaml:"identity_providers"` // in place of IdentityProvider; see Providers
+	SignIn            Assurance     `yaml:"sign_in"`
+	StepUp            []StepUp      `yaml:"step_up"`
+	EHRLaunch         EHRLaunch     `yaml:"ehr_launch"`
 	Auth              Auth          `yaml:"auth"`
 	PatientFrom       PatientFrom   `yaml:"patient_from"`
 	Timeout           time.Duration `yaml:"timeout"`
 	MaxPageSize       int           `yaml:"max_page_size"`
 	InsecurePlainHTTP bool          `yaml:"insecure_plain_http"`
+}
+
+// Assurance says how sure a sign-in must be: its acr is one of ACR or its amr
+// has one of AMR. Empty: any.
+type Assurance struct {
+	ACR []string `yaml:"acr"`
+	AMR []string `yaml:"amr"`
+}
+
+// StepUp is an Assurance for some scopes.
+type StepUp struct {
+	Scopes []string `yaml:"scopes"`
+	ACR    []string `yaml:"acr"`
+	AMR    []string `yaml:"amr"`
+}
+
+// EHRLaunch lets the EHR launch apps.
+type EHRLaunch struct {
+	Token Secret `yaml:"token"` // the EHR's credential; zero: it cannot
+	Style Style  `yaml:"style"` // what apps find at smart_style_url
+}
+
+// Style is how apps should look beside the EHR (SMART App Launch 2.2, "Styling
+// support"). Its keys are those of the document.
+type Style struct {
+	ColorBackground    string `yaml:"color_background" json:"color_background,omitempty"`
+	ColorError         string `yaml:"color_error" json:"color_error,omitempty"`
+	ColorHighlight     string `yaml:"color_highlight" json:"color_highlight,omitempty"`
+	ColorModalBackdrop string `yaml:"color_modal_backdrop" json:"color_modal_backdrop,omitempty"`
+	ColorSuccess       string `yaml:"color_success" json:"color_success,omitempty"`
+	ColorText          string `yaml:"color_text" json:"color_text,omitempty"`
+	DimBorderRadius    string `yaml:"dim_border_radius" json:"dim_border_radius,omitempty"`
+	DimFontSize        string `yaml:"dim_font_size" json:"dim_font_size,omitempty"`
+	DimSpacingSize     string `yaml:"dim_spacing_size" json:"dim_spacing_size,omitempty"`
+	FontFamilyBody     string `yaml:"font_family_body" json:"font_family_body,omitempty"`
+	FontFamilyHeading  string `yaml:"font_family_heading" json:"font_family_heading,omitempty"`
+}
+
+// Providers gives the ids of the identity providers of a source.
+func (s Source) Providers() []string {
+	if len(s.IdentityProviders) > 0 {
+		return s.IdentityProviders
+	}
+	return []string{s.IdentityProvider}
 }
 
 // The ways to authenticate to an EHR.

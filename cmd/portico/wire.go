@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +90,11 @@ func (w *wiring) open(ctx context.Context) error {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
 		w.bases[s.ID], w.upstreams[s.ID] = base, connector
-		w.sources = append(w.sources, authz.Source{ID: s.ID, Name: s.Name, Base: w.cfg.PublicURL + "/fhir/" + s.ID})
+		source, err := w.source(s)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.ID, err)
+		}
+		w.sources = append(w.sources, source)
 	}
 	w.store, err = store.Open(ctx, store.Options{Path: w.cfg.Store.SQLite})
 	return err
@@ -167,7 +172,7 @@ func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.Rely
 			provider.ClientSecret = p.ClientSecret.Reveal()
 		}
 		for _, s := range w.cfg.Sources {
-			if s.IdentityProvider == p.ID {
+			if slices.Contains(s.Providers(), p.ID) {
 				provider.Sources = append(provider.Sources, s.ID)
 				provider.Claims = append(provider.Claims, s.PatientFrom.Claim)
 			}
@@ -176,7 +181,7 @@ func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.Rely
 	}
 	return login.New(login.Options{
 		PublicURL: w.cfg.PublicURL, Providers: providers, Sessions: w.store, Enroller: links, Seal: w.ring,
-		Problem: signInProblem(drawn), Now: time.Now, Rand: rand.Reader,
+		Problem: signInProblem(drawn), Choose: w.chooseProvider(drawn), Now: time.Now, Rand: rand.Reader,
 		Idle: w.cfg.Sessions.Idle, Absolute: w.cfg.Sessions.Absolute, Secure: strings.HasPrefix(w.cfg.PublicURL, "https://"),
 	})
 }

@@ -168,10 +168,11 @@ func (p *RelyingParty) beginSession(w http.ResponseWriter, r *http.Request, at *
 	if err != nil {
 		return err
 	}
-	now := p.o.Now()
+	now, digest := p.o.Now(), sha256.Sum256([]byte(id))
 	err = p.o.Sessions.CreateSession(r.Context(), Session{
-		Digest: sha256.Sum256([]byte(id)), Provider: at.ID, Issuer: who.issuer, Subject: who.subject, Name: who.name,
-		Sources: sources, AuthTime: who.authTime, Created: now, Seen: now, Expires: now.Add(p.o.Absolute),
+		Digest: digest, Provider: at.ID, Issuer: who.issuer, Subject: who.subject, Name: who.name,
+		Sources: sources, AuthTime: who.authTime, ACR: who.acr, AMR: who.amr, SID: who.sid,
+		IDToken: p.idTokens.SealText([]byte(who.idToken), string(digest[:])), Created: now, Seen: now, Expires: now.Add(p.o.Absolute),
 	})
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "The sign-in could not be kept. Please try again in a few minutes.")

@@ -35,7 +35,9 @@ func (p *RelyingParty) Current(r *http.Request, source string) (authz.Person, bo
 	if !served || s.Provider == "" || at.Issuer != s.Issuer || !slices.Contains(s.Sources, source) {
 		return authz.Person{}, false
 	}
-	return authz.Person{Issuer: s.Issuer, Subject: s.Subject, Name: s.Name, AuthTime: s.AuthTime}, true
+	return authz.Person{
+		Issuer: s.Issuer, Subject: s.Subject, Name: s.Name, AuthTime: s.AuthTime, Since: s.Created, ACR: s.ACR, AMR: s.AMR,
+	}, true
 }
 
 // sessionDigest gives the digest of the browser's session cookie. Two cookies
@@ -67,10 +69,14 @@ func (p *RelyingParty) serveLogout(w http.ResponseWriter, r *http.Request) error
 	if err := p.csrf.Check(r); err != nil {
 		return fail(fault.Forbidden, "You have not been signed out", "The request came from another site.", err)
 	}
+	elsewhere := p.providerLogout(r)
 	if err := p.endSession(w, r); err != nil {
 		return err
 	}
 	noStore(w)
-	http.Redirect(w, r, p.o.PublicURL+p.o.afterLogout(), http.StatusSeeOther)
+	if elsewhere == "" {
+		elsewhere = p.o.PublicURL + p.o.afterLogout()
+	}
+	http.Redirect(w, r, elsewhere, http.StatusSeeOther) //nolint:gosec // G710: ours, or the end_session_endpoint of a configured provider
 	return nil
 }

@@ -222,6 +222,23 @@ func withFake(t *testing.T, change func(*provider), configure func(*login.Provid
 	return open(t, srv, public, c, nil, configured), p
 }
 
+// withFakes is Portico in front of two providers: another one, and the usual
+// fake that serves "south" too.
+func withFakes(t *testing.T, another func(*clock) login.Provider) (*site, *provider) {
+	t.Helper()
+	c := &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	at, issuer := listen(t, false)
+	p := &provider{Server: at, issuer: issuer, clock: c}
+	p.rotate(t, "k1")
+	at.Config.Handler = p
+	at.Start()
+	srv, public := listen(t, false)
+	return open(t, srv, public, c, nil, another(c), login.Provider{
+		ID: "fake", Name: "Fake Health", Issuer: issuer, ClientID: "portico", ClientSecret: "s3cret",
+		Sources: []string{"north", "south"}, HTTPClient: at.Client(),
+	}), p
+}
+
 // refused makes sure that a sign-in ended with a page and nothing else.
 func refused(t *testing.T, s *site, b *browser, p page, status int, text string) {
 	t.Helper()

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/portico-fhir/portico/smart/authz"
 )
 
 const (
@@ -32,10 +34,14 @@ type flight struct {
 	Provider string    `json:"p"`
 	ReturnTo string    `json:"r"`
 	Expires  time.Time `json:"e"`
+
+	Demand authz.SignInDemand `json:"d"`
 }
 
 func (f flight) request() SignInRequest {
-	return SignInRequest{Source: f.Source, Provider: f.Provider, ReturnTo: f.ReturnTo}
+	return SignInRequest{
+		SignInRequest: authz.SignInRequest{Source: f.Source, ReturnTo: f.ReturnTo, SignInDemand: f.Demand}, Provider: f.Provider,
+	}
 }
 
 // cookieName puts the __Host- prefix on where it can hold: browsers then refuse

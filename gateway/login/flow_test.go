@@ -451,6 +451,10 @@ func (failingStore) Session(context.Context, [32]byte, time.Time, time.Time) (lo
 
 func (failingStore) DeleteSession(context.Context, [32]byte) error { return errors.New("disk full") }
 
+func (failingStore) EndSessions(context.Context, login.Ending) (int, error) {
+	return 0, errors.New("disk full")
+}
+
 func TestSessionStoreDown(t *testing.T) {
 	s := withDemo(t, func(p *parts) { p.o.Sessions = failingStore{} })
 	b := newBrowser(t, s.Server)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/login/logintest"
 	"github.com/portico-fhir/portico/internal/demo/idp"
 	"github.com/portico-fhir/portico/internal/seal"
+	"github.com/portico-fhir/portico/smart/authz"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -114,6 +116,13 @@ func open(t *testing.T, srv *httptest.Server, public string, c *clock, change fu
 			return err
 		}),
 		Sessions: s.sessions,
+		Choose: func(w http.ResponseWriter, _ *http.Request, source string, choices []login.Choice) error {
+			_, err := fmt.Fprintf(w, "CHOOSE %s", source)
+			for _, c := range choices {
+				_, _ = fmt.Fprintf(w, "\n%s -> %s", c.Name, c.URL)
+			}
+			return err
+		},
 	}}
 	if change != nil {
 		change(p)
@@ -125,13 +134,22 @@ func open(t *testing.T, srv *httptest.Server, public string, c *clock, change fu
 	r := mux.NewRouter()
 	s.party.Mount(r)
 	r.HandleFunc("/begin", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.party.Start(w, r, r.URL.Query().Get("source"), r.URL.Query().Get("to")); err != nil {
+		q := authz.SignInRequest{Source: r.URL.Query().Get("source"), ReturnTo: r.URL.Query().Get("to")}
+		if demand := r.URL.Query().Get("demand"); demand != "" {
+			if err := json.Unmarshal([]byte(demand), &q.SignInDemand); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.party.Start(w, r, q); err != nil {
 			http.Error(w, "START "+err.Error(), http.StatusTeapot)
 		}
 	})
 	r.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
 		who, ok := s.party.Current(r, r.URL.Query().Get("source"))
 		fmt.Fprintf(w, "%t %s %s %s", ok, who.Subject, who.Name, who.Issuer)
+		if r.URL.Query().Has("how") {
+			fmt.Fprintf(w, " acr=%s amr=%v since=%s", who.ACR, who.AMR, who.Since.Format(time.RFC3339))
+		}
 	})
 	// Every other page is one to return to.
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ARRIVED "+r.URL.RequestURI()) })
@@ -258,7 +276,7 @@ func demo(t *testing.T, redirectURI string) (issuer string, srv *httptest.Server
 			{Login: "maria", Password: "pw-maria", Name: "Maria Delgado", Email: "maria@example.org", FHIRUser: []string{"Patient/p1", "RelatedPerson/r1"}},
 			{Login: "noah", Password: "pw-noah", Name: "Noah Reed"},
 		},
-		Clients: []idp.Client{{ID: "portico", Secret: "s3cret", RedirectURIs: []string{redirectURI}}},
+		Clients: []idp.Client{{ID: "portico", Secret: "s3cret", RedirectURIs: []string{redirectURI}, PostLogoutRedirectURIs: []string{strings.TrimSuffix(redirectURI, "/login/callback") + "/bye"}}},
 	})
 	if err != nil {
 		t.Fatal(err)

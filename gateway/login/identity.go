@@ -21,7 +21,9 @@ import (
 // identity is what the provider vouches for.
 type identity struct {
 	issuer, subject, name string
-	authTime              time.Time
+	authTime              time.Time // zero: not said
+	acr, sid, idToken     string
+	amr                   []string
 	claims                map[string]any
 }
 
@@ -63,7 +65,8 @@ func (p *provider) identify(ctx context.Context, ready *discovered, code string,
 	}
 	return identity{
 		issuer: p.Issuer, subject: verified.Subject, name: nameIn(claims),
-		authTime: authTime(claims, verified.IssuedAt), claims: claims,
+		authTime: authTime(claims, verified.IssuedAt), acr: short(claims["acr"]), amr: methods(claims["amr"]),
+		sid: short(claims["sid"]), idToken: raw, claims: claims,
 	}, nil
 }
 
@@ -210,12 +213,37 @@ func nameIn(claims map[string]any) string {
 	return name
 }
 
-// authTime says when the person proved who they are: auth_time, or else the
-// latest it can have been by the provider's own word, which is iat.
+// authTime says when the person proved who they are: auth_time. Without it, or
+// with one that cannot be, nobody knows: iat would be the latest it can have
+// been, which says nothing about how fresh a sign-in is.
 func authTime(claims map[string]any, issued time.Time) time.Time {
 	seconds, ok := claims["auth_time"].(float64)
-	if !ok || seconds <= 0 || seconds > float64(issued.Unix()) {
-		return issued.UTC()
+	if !ok || seconds <= 0 || seconds > float64(issued.Add(leeway).Unix()) {
+		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0).UTC()
+}
+
+// maxMethods bounds what is kept of how somebody signed in.
+const maxMethods = 20
+
+// short gives a claim that is a short text, otherwise "".
+func short(claim any) string {
+	text, _ := claim.(string)
+	if len(text) > 255 {
+		return ""
+	}
+	return text
+}
+
+// methods reads amr, an array of texts (OpenID Connect Core section 2).
+func methods(claim any) []string {
+	list, _ := claim.([]any)
+	var out []string
+	for _, item := range list {
+		if text := short(item); text != "" && len(out) < maxMethods {
+			out = append(out, text)
+		}
+	}
+	return out
 }

@@ -60,6 +60,15 @@ func (draw ProblemFunc) SignInProblem(w http.ResponseWriter, r *http.Request, f 
 	return draw(w, r, f)
 }
 
+// Choice is one provider on the page on which a person chooses.
+type Choice struct {
+	Name string
+	URL  string // a path on this server
+}
+
+// ChoicePage draws the choice among several providers of a source.
+type ChoicePage func(w http.ResponseWriter, r *http.Request, source string, choices []Choice) error
+
 // Options is what the relying party needs.
 type Options struct {
 	PublicURL   string // of this server, without trailing slash; the redirect URI is {PublicURL}/login/callback
@@ -68,6 +77,7 @@ type Options struct {
 	Enroller    Enroller
 	Seal        *seal.Ring
 	Problem     ProblemPage
+	Choose      ChoicePage // needed when a source has several providers
 	Now         func() time.Time
 	Rand        io.Reader
 	Idle        time.Duration // a session not used for so long ends
@@ -105,7 +115,23 @@ func (o Options) check() error {
 		}
 		ids[p.ID] = true
 	}
+	if o.Choose == nil && o.severalAnywhere() {
+		return errors.New("login: a source has several providers, so Choose is required")
+	}
 	return nil
+}
+
+func (o Options) severalAnywhere() bool {
+	seen := make(map[string]bool)
+	for _, p := range o.Providers {
+		for _, s := range p.Sources {
+			if seen[s] {
+				return true
+			}
+			seen[s] = true
+		}
+	}
+	return false
 }
 
 func (o Options) afterLogout() string {

@@ -41,7 +41,12 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"issuer of another scheme":  func(o *login.Options) { o.Providers[0].Issuer = "file:///x" },
 		"no client id":              func(o *login.Options) { o.Providers[0].ClientID = "" },
 		"provider without a source": func(o *login.Options) { o.Providers[0].Sources = nil },
-		"provider with no-name":     func(o *login.Options) { o.Providers[0].Sources = []string{""} },
+		"several and no page to choose": func(o *login.Options) {
+			p := o.Providers[0]
+			p.ID = "b"
+			o.Providers = append(o.Providers, p)
+		},
+		"provider with no-name": func(o *login.Options) { o.Providers[0].Sources = []string{""} },
 	} {
 		o := possible(t)
 		change(&o)

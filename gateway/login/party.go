@@ -23,6 +23,7 @@ type RelyingParty struct {
 	o         Options
 	providers []*provider
 	flights   *seal.Sealer
+	idTokens  *seal.Sealer // of sessions, bound to their digest
 	csrf      *http.CrossOriginProtection
 }
 
@@ -38,7 +39,11 @@ func New(o Options) (*RelyingParty, error) {
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", err)
 	}
-	p := &RelyingParty{o: o, flights: flights, csrf: http.NewCrossOriginProtection()}
+	idTokens, err := o.Seal.For("login id_token")
+	if err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	p := &RelyingParty{o: o, flights: flights, idTokens: idTokens, csrf: http.NewCrossOriginProtection()}
 	public, err := url.Parse(o.PublicURL)
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", err)
@@ -56,6 +61,7 @@ func New(o Options) (*RelyingParty, error) {
 func (p *RelyingParty) Mount(r *mux.Router) {
 	r.Handle("/login/start", handler.Adapt(p.serveStart, p.writeFailure)).Methods(http.MethodGet)
 	r.Handle("/login/callback", handler.Adapt(p.serveCallback, p.writeFailure)).Methods(http.MethodGet)
+	r.Handle("/login/back-channel-logout", handler.Adapt(p.serveBackChannel, writeLogoutError)).Methods(http.MethodPost)
 	r.Handle("/logout", handler.Adapt(p.serveLogout, p.writeFailure)).Methods(http.MethodPost)
 }
 
@@ -68,6 +74,17 @@ func (p *RelyingParty) serving(source, id string) (*provider, bool) {
 		}
 	}
 	return nil, false
+}
+
+// allServing gives every provider of a source.
+func (p *RelyingParty) allServing(source string) []*provider {
+	var out []*provider
+	for _, candidate := range p.providers {
+		if slices.Contains(candidate.Sources, source) {
+			out = append(out, candidate)
+		}
+	}
+	return out
 }
 
 // secret gives 256 random bits as text.
@@ -96,7 +113,7 @@ func fail(kind fault.Kind, title, detail string, cause error) *problem {
 
 // again says where the person can start anew.
 func (e *problem) again(q SignInRequest) *problem {
-	e.retry = "/login/start?" + url.Values{"source": {q.Source}, "provider": {q.Provider}, "return_to": {q.ReturnTo}}.Encode()
+	e.retry = q.path()
 	return e
 }
 

@@ -48,6 +48,8 @@ type discovered struct {
 	oauth    oauth2.Config
 	verifier *oidc.IDTokenVerifier
 	sendsIss bool // RFC 9207 section 3
+	// endSession is where the provider signs people out, "" for nowhere.
+	endSession string
 }
 
 func newProvider(p Provider, redirectURI string, now func() time.Time) *provider {
@@ -102,6 +104,7 @@ func (p *provider) read(ctx context.Context) (*discovered, error) {
 		UserInfo    string   `json:"userinfo_endpoint"`
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 		SendsIss    bool     `json:"authorization_response_iss_parameter_supported"`
+		EndSession  string   `json:"end_session_endpoint"`
 	}
 	if err := found.Claims(&doc); err != nil {
 		return nil, errors.New("discovery: the document has a wrong form")
@@ -118,6 +121,9 @@ func (p *provider) read(ctx context.Context) (*discovered, error) {
 			return nil, fmt.Errorf("discovery: %s is missing, malformed or less protected than the issuer", name)
 		}
 	}
+	if !noWeaker(p.Issuer, doc.EndSession) {
+		doc.EndSession = "" // it gets an id_token; whoever signs in can do without it
+	}
 	endpoint.AuthStyle = authStyle(p.ClientSecret, doc.AuthMethods)
 	return &discovered{
 		oidc: found,
@@ -131,7 +137,7 @@ func (p *provider) read(ctx context.Context) (*discovered, error) {
 		verifier: found.Verifier(&oidc.Config{
 			ClientID: p.ClientID, Now: func() time.Time { return p.now().Add(-leeway) },
 		}),
-		sendsIss: doc.SendsIss,
+		sendsIss: doc.SendsIss, endSession: doc.EndSession,
 	}, nil
 }
 

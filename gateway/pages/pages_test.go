@@ -83,6 +83,9 @@ func TestEveryPageHasTheExactPolicyAndNoInlineCode(t *testing.T) {
 		{"choose", self, 200, func(w http.ResponseWriter, r *http.Request) error {
 			return p.ChoosePatient(w, r, authz.ChooseView{Action: "/oauth/patient", Patients: []authz.Patient{{ID: "p1", Label: "Ana"}}})
 		}},
+		{"choose provider", self, 200, func(w http.ResponseWriter, r *http.Request) error {
+			return p.ChooseProvider(w, r, pages.ProviderView{Source: "Lake", Choices: []pages.ProviderChoice{{Name: "A", URL: "/login/start?provider=a"}}})
+		}},
 		{"problem", self, 400, func(w http.ResponseWriter, r *http.Request) error {
 			return p.Problem(w, r, authz.ProblemView{Status: 400, Title: "Unknown app"})
 		}},

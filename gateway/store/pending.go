@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -13,14 +14,22 @@ import (
 var _ authz.PendingStore = (*Store)(nil)
 
 const pendingColumns = `id, browser, client, source, redirect_uri, state, scopes, challenge, nonce, patient,
-	signed_in_after, created, expires`
+	signed_in_after, sign_in, launch, created, expires`
 
 // CreatePending implements authz.PendingStore.
 func (s *Store) CreatePending(ctx context.Context, p authz.Pending) error {
+	demand, err := json.Marshal(p.SignIn)
+	if err != nil {
+		return fmt.Errorf("store: create pending request: %w", err)
+	}
+	launch, err := json.Marshal(p.Launch)
+	if err != nil {
+		return fmt.Errorf("store: create pending request: %w", err)
+	}
 	if _, err := s.write.ExecContext(ctx, `INSERT INTO pending_requests (`+pendingColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		p.ID, bytesOf(p.Browser), p.Client, p.Source, p.RedirectURI, bytesOf([]byte(p.State)), p.Scopes, p.Challenge, p.Nonce, p.Patient,
-		micros(p.SignedInAfter), micros(p.Created), micros(p.Expires)); err != nil {
+		micros(p.SignedInAfter), string(demand), string(launch), micros(p.Created), micros(p.Expires)); err != nil {
 		return fmt.Errorf("store: create pending request: %w", err)
 	}
 	return nil
@@ -61,16 +70,30 @@ func (s *Store) UsePending(ctx context.Context, id string, now time.Time) (authz
 func scanPending(row *sql.Row) (authz.Pending, error) {
 	var (
 		p                       authz.Pending
-		state                   []byte
+		state, demand, launch   []byte
 		after, created, expires int64
 	)
 	if err := row.Scan(&p.ID, &p.Browser, &p.Client, &p.Source, &p.RedirectURI, &state, &p.Scopes, &p.Challenge, &p.Nonce,
-		&p.Patient, &after, &created, &expires); err != nil {
+		&p.Patient, &after, &demand, &launch, &created, &expires); err != nil {
 		return authz.Pending{}, notFound(err)
 	}
 	p.State = string(state)
+	if err := fromJSON(demand, &p.SignIn); err != nil {
+		return authz.Pending{}, err
+	}
+	if err := fromJSON(launch, &p.Launch); err != nil {
+		return authz.Pending{}, err
+	}
 	p.SignedInAfter, p.Created, p.Expires = fromMicros(after), fromMicros(created), fromMicros(expires)
 	return p, nil
+}
+
+// fromJSON reads a column of JSON; empty leaves v as it is.
+func fromJSON(text []byte, v any) error {
+	if len(text) == 0 {
+		return nil
+	}
+	return json.Unmarshal(text, v)
 }
 
 // bytesOf makes no bytes an empty BLOB, since a nil slice would be NULL.

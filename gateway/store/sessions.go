@@ -13,7 +13,7 @@ import (
 
 var _ login.SessionStore = (*Store)(nil)
 
-const sessionColumns = `digest, provider, issuer, subject, name, sources, auth_time, created, seen, expires`
+const sessionColumns = `digest, provider, issuer, subject, name, sources, acr, amr, sid, id_token, auth_time, created, seen, expires`
 
 // CreateSession implements login.SessionStore.
 func (s *Store) CreateSession(ctx context.Context, v login.Session) error {
@@ -21,9 +21,13 @@ func (s *Store) CreateSession(ctx context.Context, v login.Session) error {
 	if err != nil {
 		return fmt.Errorf("store: create session: %w", err)
 	}
+	methods, err := json.Marshal(v.AMR)
+	if err != nil {
+		return fmt.Errorf("store: create session: %w", err)
+	}
 	if _, err := s.write.ExecContext(ctx, `INSERT INTO sessions (`+sessionColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		v.Digest[:], v.Provider, v.Issuer, v.Subject, v.Name, string(sources),
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		v.Digest[:], v.Provider, v.Issuer, v.Subject, v.Name, string(sources), v.ACR, string(methods), v.SID, v.IDToken,
 		micros(v.AuthTime), micros(v.Created), micros(v.Seen), micros(v.Expires)); err != nil {
 		return fmt.Errorf("store: create session: %w", err)
 	}
@@ -35,18 +39,21 @@ func (s *Store) CreateSession(ctx context.Context, v login.Session) error {
 func (s *Store) Session(ctx context.Context, digest [32]byte, now, idleSince time.Time) (login.Session, error) {
 	var (
 		v                                login.Session
-		key, sources                     []byte
+		key, sources, methods            []byte
 		authTime, created, seen, expires int64
 	)
 	err := s.write.QueryRowContext(ctx, `UPDATE sessions SET seen = CASE WHEN seen < ? THEN ? ELSE seen END
 		WHERE digest = ? AND expires > ? AND seen > ? RETURNING `+sessionColumns,
 		micros(now), micros(now), digest[:], micros(now), micros(idleSince)).
-		Scan(&key, &v.Provider, &v.Issuer, &v.Subject, &v.Name, &sources, &authTime, &created, &seen, &expires)
+		Scan(&key, &v.Provider, &v.Issuer, &v.Subject, &v.Name, &sources, &v.ACR, &methods, &v.SID, &v.IDToken, &authTime, &created, &seen, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return login.Session{}, login.ErrNoSession
 	}
 	if err == nil {
 		err = json.Unmarshal(sources, &v.Sources)
+	}
+	if err == nil {
+		err = fromJSON(methods, &v.AMR) // empty in those of an older Portico
 	}
 	if err != nil {
 		return login.Session{}, fmt.Errorf("store: session: %w", err)
@@ -62,4 +69,36 @@ func (s *Store) DeleteSession(ctx context.Context, digest [32]byte) error {
 		return fmt.Errorf("store: delete session: %w", err)
 	}
 	return nil
+}
+
+// EndSessions implements login.SessionStore: the primary key of logout_tokens
+// decides who was first. The condition is that of login.Ending.Means.
+func (s *Store) EndSessions(ctx context.Context, e login.Ending) (int, error) {
+	var n int64
+	err := s.inTx(ctx, func(tx *sql.Tx) error {
+		first, err := changed(tx.ExecContext(ctx, `INSERT INTO logout_tokens (digest, expires) VALUES (?, ?)
+			ON CONFLICT DO NOTHING`, e.Token[:], micros(e.Expires)))
+		switch {
+		case err != nil:
+			return err
+		case !first:
+			return login.ErrLogoutUsed
+		}
+		result, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE issuer = ? AND (
+			(? = '' AND ? <> '' AND subject = ?) OR
+			(? <> '' AND sid = ? AND (? = '' OR subject = ?)) OR
+			(? <> '' AND ? <> '' AND sid = '' AND subject = ?))`,
+			e.Issuer, e.SID, e.Subject, e.Subject,
+			e.SID, e.SID, e.Subject, e.Subject,
+			e.SID, e.Subject, e.Subject)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store: end sessions: %w", err)
+	}
+	return int(n), nil
 }

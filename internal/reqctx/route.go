@@ -17,6 +17,7 @@ var fixed = map[string]bool{
 	"/oauth/register": true, "/oauth/userinfo": true,
 	"/.well-known/openid-configuration": true,
 	"/login/start":                      true, "/login/callback": true, "/logout": true,
+	"/login/back-channel-logout": true, "/ehr/launch": true, "/oauth/par": true,
 }
 
 // operations are the parts of a FHIR path that are neither a type nor an id.

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,9 +14,6 @@ import (
 	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
 )
-
-// signInSkew is how far the clock of an identity provider may be behind.
-const signInSkew = 10 * time.Second
 
 // serveAuthorize is the authorization endpoint, GET and POST (RFC 6749 §3.1,
 // SMART App Launch 2.2, "authorize-post"). It asks nobody anything: it checks
@@ -117,16 +112,19 @@ func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pen
 	if err != nil {
 		return Pending{}, err
 	}
-	now := s.o.Now()
-	signedInAfter, err := s.signInAge(r, p, source, now)
+	demand, none, err := readDemand(p)
 	if err != nil {
 		return Pending{}, err
 	}
+	if none {
+		return Pending{}, s.promptNone(r, source)
+	}
+	now := s.o.Now()
 	id, _ := token.NewSecret(s.o.Rand)
 	return Pending{
 		ID: id, Client: app.ID, Source: source.ID, RedirectURI: p.get("redirect_uri"), State: p.get("state"),
 		Scopes: scopes.String(), Challenge: p.get("code_challenge"), Nonce: p.get("nonce"),
-		SignedInAfter: signedInAfter, Created: now, Expires: now.Add(pendingTTL),
+		SignedInAfter: demand.signedInAfter(now), SignIn: demand, Created: now, Expires: now.Add(pendingTTL),
 	}, nil
 }
 
@@ -258,37 +256,4 @@ func (s *Server) grantableResource(r scope.Resource) (scope.Resource, bool) {
 		return scope.Resource{}, false
 	}
 	return r.Narrow(s.o.Access)
-}
-
-// signInAge reads prompt and max_age (OpenID Connect Core 1.0 §3.1.2.1): how
-// old a sign-in may be. Consent is asked for each time, so prompt=none is
-// always refused.
-func (s *Server) signInAge(r *http.Request, p params, source Source, now time.Time) (time.Time, error) {
-	var after time.Time
-	if text := p.get("max_age"); text != "" {
-		seconds, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return after, refuse(invalidRequest, "max_age must be a number of seconds.")
-		}
-		after = now.Add(-time.Duration(seconds) * time.Second).Add(-signInSkew)
-	}
-	prompts := strings.Fields(p.get("prompt"))
-	for _, value := range prompts {
-		switch value {
-		case "consent", "select_account":
-		case "login":
-			after = now.Add(-signInSkew)
-		case "none":
-			if len(prompts) > 1 {
-				return after, refuse(invalidRequest, "prompt=none stands alone.")
-			}
-			if _, ok := s.o.SignIn.Current(r, source.ID); !ok {
-				return after, refuse(loginRequired, "Nobody is signed in.")
-			}
-			return after, refuse(consentRequired, "The person must be asked.")
-		default:
-			return after, refuse(invalidRequest, "prompt has an unknown value.")
-		}
-	}
-	return after, nil
 }

@@ -12,10 +12,15 @@ import (
 
 // Person is who signed in.
 type Person struct {
-	Issuer   string
-	Subject  string
-	Name     string
+	Issuer  string
+	Subject string
+	Name    string
+	// AuthTime is when the provider says that they proved who they are; zero
+	// when it does not say, which is never fresh enough for anything.
 	AuthTime time.Time
+	Since    time.Time // when this browser came back from the provider
+	ACR      string    // how they proved it: acr and amr of OpenID Connect Core 1.0 §2
+	AMR      []string
 }
 
 // Patient is a patient the person may act for.
@@ -31,15 +36,19 @@ type Source struct {
 	ID   string
 	Name string // the health system's name, for pages
 	Base string // {public base}/fhir/{id}, without trailing slash: aud
+
+	SignIn Assurance // how sure every sign-in must be
+	StepUp []StepUp  // and how much surer for some scopes
 }
 
 // SignIn knows who sits at the browser.
 type SignIn interface {
 	// Current gives the person of the session in r that is good for source.
 	Current(r *http.Request, source string) (Person, bool)
-	// Start sends the browser to the identity provider of source; after
-	// sign-in it comes back to returnTo, a path on this server.
-	Start(w http.ResponseWriter, r *http.Request, source, returnTo string) error
+	// Start sends the browser to an identity provider of the source; after
+	// sign-in it comes back to q.ReturnTo. What q demands is asked of the
+	// provider; whether it was met is for Current to tell.
+	Start(w http.ResponseWriter, r *http.Request, q SignInRequest) error
 }
 
 // Patients knows whom a person may act for.
@@ -118,6 +127,8 @@ type Pending struct {
 	// SignedInAfter refuses an older sign-in (OpenID Connect prompt=login and
 	// max_age); zero: any.
 	SignedInAfter time.Time
+	SignIn        SignInDemand
+	Launch        *Launch // nil: standalone
 	Created       time.Time
 	Expires       time.Time
 }

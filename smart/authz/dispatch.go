@@ -65,7 +65,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, st step) error {
 	back := s.local(pathContinue, st.pending.ID) + "&" + paramAfterSignIn + "=" + valueAfterSignIn
 	if r.URL.Query().Get(paramAfterSignIn) != valueAfterSignIn {
 		secureHeaders(w)
-		if err := s.o.SignIn.Start(w, r, st.source.ID, back); err != nil {
+		if err := s.o.SignIn.Start(w, r, st.signInRequest(back)); err != nil {
 			return unavailable(err, "start the sign-in")
 		}
 		return nil
@@ -78,6 +78,10 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, st step) error {
 	// in again, prompt=login and max_age are answered with an error.
 	if _, err := s.o.Pending.UsePending(r.Context(), st.pending.ID, s.o.Now()); err != nil {
 		return usedUp(err)
+	}
+	if !st.assured() {
+		// OpenID Connect Core Error Code unmet_authentication_requirements 1.0.
+		return s.answerError(w, r, st.answer(), refuse(unmetAuthentication, "The person did not sign in as securely as this needs."))
 	}
 	return s.answerError(w, r, st.answer(), refuse(loginRequired, "The person did not sign in again."))
 }
@@ -136,7 +140,7 @@ func (s *Server) decide(r *http.Request, st step) (step, error) {
 		return st, nil // stageSignIn
 	}
 	st.person = person
-	if person.AuthTime.Before(st.pending.SignedInAfter) {
+	if !st.satisfied() {
 		return st, nil
 	}
 	patients, err := s.o.Patients.For(ctx, person, st.source.ID)

@@ -23,6 +23,7 @@ const (
 	temporarilyUnavailable  = "temporarily_unavailable"   // RFC 6749 §4.1.2.1
 	loginRequired           = "login_required"            // OpenID Connect Core 1.0 §3.1.2.6
 	consentRequired         = "consent_required"          // OpenID Connect Core 1.0 §3.1.2.6
+	unmetAuthentication     = "unmet_authentication_requirements"
 	requestNotSupported     = "request_not_supported"     // OpenID Connect Core 1.0 §3.1.2.6
 	requestURINotSupported  = "request_uri_not_supported" // OpenID Connect Core 1.0 §3.1.2.6
 	registrationUnsupported = "registration_not_supported"

@@ -259,6 +259,9 @@ func TestSignInThatDoesNotStickEndsOnAPage(t *testing.T) {
 	}
 }
 
+// never stands for a provider that sends no auth_time.
+const never = 1 << 62
+
 func TestOldSignInIsRefreshedOrRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -271,12 +274,19 @@ func TestOldSignInIsRefreshedOrRefused(t *testing.T) {
 		{"max_age=60, sign-in is older", "max_age", "60", time.Hour, "login_required"},
 		{"max_age=0", "max_age", "0", time.Minute, "login_required"},
 		{"max_age=7200, sign-in is younger", "max_age", "7200", time.Hour, ""},
-		{"prompt=consent changes nothing", "prompt", "consent select_account", time.Hour, ""},
+		{"prompt=consent changes nothing", "prompt", "consent", time.Hour, ""},
+		{"prompt=select_account, an older sign-in is good", "prompt", "consent select_account", time.Hour, ""},
+		{"max_age, the provider does not say when", "max_age", "7200", never, "login_required"},
+		{"prompt=login, the provider does not say when", "prompt", "login", never, "login_required"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			h := start(t, nil)
-			h.people.known["ana"] = authz.Person{Issuer: "https://idp.example", Subject: "ana", AuthTime: h.Now().Add(-c.age)}
+			who := authz.Person{Issuer: "https://idp.example", Subject: "ana", AuthTime: h.Now().Add(-c.age)}
+			if c.age == never {
+				who.AuthTime = time.Time{}
+			}
+			h.people.known["ana"] = who
 			b := h.browser()
 			got := b.authorize(h.ask(func(q url.Values) { q.Set(c.param, c.value) }))
 			if c.want == "" {

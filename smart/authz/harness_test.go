@@ -74,6 +74,7 @@ type people struct {
 	patients map[string][]authz.Patient
 	err      error
 	starts   int
+	asked    authz.SignInRequest // of the last Start
 }
 
 func (p *people) Current(r *http.Request, source string) (authz.Person, bool) {
@@ -87,14 +88,15 @@ func (p *people) Current(r *http.Request, source string) (authz.Person, bool) {
 	return who, ok
 }
 
-func (p *people) Start(w http.ResponseWriter, r *http.Request, source, returnTo string) error {
+func (p *people) Start(w http.ResponseWriter, r *http.Request, q authz.SignInRequest) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
 		return p.err
 	}
 	p.starts++
-	http.Redirect(w, r, "/idp?"+url.Values{"return_to": {returnTo}, "source": {source}}.Encode(), http.StatusSeeOther)
+	p.asked = q
+	http.Redirect(w, r, "/idp?"+url.Values{"return_to": {q.ReturnTo}, "source": {q.Source}}.Encode(), http.StatusSeeOther)
 	return nil
 }
 
@@ -103,6 +105,9 @@ func (p *people) provider(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.next != "" {
+		who := p.known[p.next]
+		who.Since = p.h.Now()
+		p.known[p.next] = who
 		http.SetCookie(w, &http.Cookie{Name: "sid", Value: p.next, Path: "/"})
 	}
 	http.Redirect(w, r, r.URL.Query().Get("return_to"), http.StatusSeeOther)

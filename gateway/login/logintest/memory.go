@@ -16,6 +16,7 @@ import (
 type Memory struct {
 	mu       sync.Mutex
 	sessions map[[32]byte]login.Session
+	used     map[[32]byte]bool
 }
 
 var _ login.SessionStore = (*Memory)(nil)
@@ -33,7 +34,7 @@ func (m *Memory) CreateSession(ctx context.Context, s login.Session) error {
 	if m.sessions == nil {
 		m.sessions = make(map[[32]byte]login.Session)
 	}
-	s.Sources = slices.Clone(s.Sources)
+	s.Sources, s.AMR = slices.Clone(s.Sources), slices.Clone(s.AMR)
 	m.sessions[s.Digest] = s
 	return nil
 }
@@ -66,6 +67,30 @@ func (m *Memory) DeleteSession(ctx context.Context, digest [32]byte) error {
 	defer m.mu.Unlock()
 	delete(m.sessions, digest)
 	return nil
+}
+
+// EndSessions implements login.SessionStore.
+func (m *Memory) EndSessions(ctx context.Context, e login.Ending) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.used[e.Token] {
+		return 0, login.ErrLogoutUsed
+	}
+	if m.used == nil {
+		m.used = make(map[[32]byte]bool)
+	}
+	m.used[e.Token] = true
+	n := 0
+	for digest, s := range m.sessions {
+		if e.Means(s) {
+			delete(m.sessions, digest)
+			n++
+		}
+	}
+	return n, nil
 }
 
 // Len says how many sessions are kept.

@@ -3,6 +3,7 @@ package logintest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +19,8 @@ func start() time.Time { return time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC) }
 func session(fill byte) login.Session {
 	s := login.Session{
 		Provider: "health", Issuer: "https://id.example.org", Subject: "s-1", Name: "Zoë “Z” O'Hara; 張",
-		Sources:  []string{"north", "south"},
+		Sources: []string{"north", "south"},
+		ACR:     "urn:mace:incommon:iap:silver", AMR: []string{"pwd", "otp"}, SID: "sid-" + string('a'+rune(fill)), IDToken: "sealed",
 		AuthTime: start().Add(-time.Minute), Created: start(), Seen: start(), Expires: start().Add(8 * time.Hour),
 	}
 	for i := range s.Digest {
@@ -39,6 +41,8 @@ func RunSessionStore(t *testing.T, open func(t *testing.T) login.SessionStore) {
 		"use moves the idle limit and never backwards":       used,
 		"a cancelled context is an error but not no session": cancelled,
 		"many requests use one session at once":              concurrent,
+		"a logout ends the sessions it means and no other":   ended,
+		"a logout token counts once, whoever comes first":    usedLogout,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -124,7 +128,7 @@ func taken(t *testing.T, store login.SessionStore) {
 
 func whole(t *testing.T, store login.SessionStore) {
 	bare := session(2)
-	bare.Name, bare.Sources = "", nil
+	bare.Name, bare.Sources, bare.AMR, bare.AuthTime = "", nil, nil, time.Time{}
 	for _, want := range []login.Session{session(1), bare} {
 		create(t, store, want)
 		got := wantSession(t, store, want.Digest, start(), time.Time{})
@@ -177,4 +181,72 @@ func concurrent(t *testing.T, store login.SessionStore) {
 	}
 	wg.Wait()
 	wantSession(t, store, s.Digest, start().Add(time.Hour), start().Add(14*time.Second))
+}
+
+func ended(t *testing.T, store login.SessionStore) {
+	used := byte(0)
+	for _, c := range []struct {
+		name                 string
+		issuer, subject, sid string
+		gone                 []byte
+	}{
+		{"nothing meant", "https://id.example.org", "", "", nil},
+		{"another issuer", "https://other.example.org", "s-1", "", nil},
+		{"another subject", "https://id.example.org", "s-2", "", nil},
+		{"another subject with the right sid", "https://id.example.org", "s-2", session(1).SID, nil},
+		{"a sid", "https://id.example.org", "", session(1).SID, []byte{1}},
+		{"a sid and a subject, with a session of no sid", "https://id.example.org", "s-1", session(2).SID, []byte{2, 3}},
+		{"a subject", "https://id.example.org", "s-1", "", []byte{1, 2, 3}},
+	} {
+		used++
+		for fill := byte(1); fill <= 3; fill++ {
+			s := session(fill)
+			if fill == 3 {
+				s.SID = ""
+			}
+			if err := store.DeleteSession(t.Context(), s.Digest); err != nil {
+				t.Fatal(err)
+			}
+			create(t, store, s)
+		}
+		n, err := store.EndSessions(t.Context(), login.Ending{
+			Issuer: c.issuer, Subject: c.subject, SID: c.sid, Token: [32]byte{used}, Expires: start().Add(time.Minute),
+		})
+		if err != nil || n != len(c.gone) {
+			t.Errorf("%s: ended %d sessions, %v; want %d", c.name, n, err, len(c.gone))
+		}
+		for fill := byte(1); fill <= 3; fill++ {
+			_, err := store.Session(t.Context(), session(fill).Digest, start(), time.Time{})
+			if gone := errors.Is(err, login.ErrNoSession); gone != slices.Contains(c.gone, fill) {
+				t.Errorf("%s: session %d gone: %t", c.name, fill, gone)
+			}
+		}
+	}
+}
+
+func usedLogout(t *testing.T, store login.SessionStore) {
+	e := login.Ending{Issuer: "https://id.example.org", Subject: "s-1", Token: [32]byte{1}, Expires: start().Add(time.Minute)}
+	var wg sync.WaitGroup
+	errs := make([]error, 16)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = store.EndSessions(t.Context(), e) })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, login.ErrLogoutUsed):
+			t.Errorf("EndSessions: %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d callers were first, want 1", won)
+	}
+	create(t, store, session(1)) // signed in again since
+	if _, err := store.EndSessions(t.Context(), e); !errors.Is(err, login.ErrLogoutUsed) {
+		t.Errorf("a used token: %v", err)
+	}
+	wantSession(t, store, session(1).Digest, start(), time.Time{})
 }

@@ -3,6 +3,7 @@
 package authztest
 
 import (
+	"encoding/json"
 	"errors"
 	"sync"
 	"testing"
@@ -95,6 +96,12 @@ func roundTrip(t *testing.T, s authz.PendingStore) {
 	p := create(t, s, "1")
 	fresh := pending("2")
 	fresh.SignedInAfter = now().Add(-time.Minute)
+	age := int64(0)
+	fresh.SignIn = authz.SignInDemand{Login: true, SelectAccount: true, MaxAge: &age, LoginHint: "a@b é", ACRValues: []string{"x", "y"}}
+	fresh.Launch = &authz.Launch{
+		Patient: "p", Encounter: "e", FHIRContext: []json.RawMessage{json.RawMessage(`{"reference":"ImagingStudy/1"}`)}, Intent: "i",
+		NeedPatientBanner: true, SmartStyleURL: "https://x", Tenant: "t", User: "Practitioner/d",
+	}
 	if err := s.CreatePending(t.Context(), fresh); err != nil {
 		t.Fatal(err)
 	}

@@ -99,3 +99,12 @@ func (m *Memory) Len() int {
 	defer m.mu.Unlock()
 	return len(m.sessions)
 }
+
+// Each shows every session that is kept.
+func (m *Memory) Each(show func(login.Session)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		show(s)
+	}
+}

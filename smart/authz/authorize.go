@@ -247,9 +247,9 @@ func grantableName(name string) bool {
 }
 
 // grantableResource narrows to what a patient app may have. Granular scopes are
-// left out: a part must not be granted before every reader enforces parts.
+// granted as they are asked for, where their parameters are enforced.
 func (s *Server) grantableResource(r scope.Resource) (scope.Resource, bool) {
-	if r.Level != scope.Patient || len(r.Filter) > 0 {
+	if r.Level != scope.Patient || !s.grantablePart(r) {
 		return scope.Resource{}, false
 	}
 	if r.Type != scope.AnyType && !s.o.KnownType(r.Type) {

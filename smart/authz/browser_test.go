@@ -44,6 +44,8 @@ type result struct {
 		Patient                                            authz.Patient
 		Scopes                                             []authz.ScopeView
 		Until                                              time.Time
+		Ends                                               []authz.EndView
+		NothingChosen                                      bool
 	}
 	header http.Header
 }
@@ -113,6 +115,9 @@ func (r result) yes() url.Values {
 	form := url.Values{"csrf": {r.view.CSRF}, "decision": {"allow"}}
 	for _, s := range r.view.Scopes {
 		form.Add("scope", s.Value)
+		for _, p := range s.Parts {
+			form.Add("part", p.Value)
+		}
 	}
 	return form
 }

@@ -23,28 +23,23 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 		seeOther(w, s.local(pathContinue, st.pending.ID))
 		return nil
 	}
+	return s.drawConsent(w, r, st, false)
+}
+
+// drawConsent draws the page; again when a yes came with nothing ticked.
+func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, again bool) error {
+	now := s.o.Now()
+	views := s.offerOf(st.scopes).views(st.scopes.Others)
+	s.count(r.Context(), st, views)
 	secureHeaders(w)
-	err = s.o.Pages.Consent(w, r, ConsentView{
+	err := s.o.Pages.Consent(w, r, ConsentView{
 		Action: s.local(pathConsent, st.pending.ID), CSRF: st.formToken(formConsent),
 		App: st.app.Name, AppOwner: st.app.Owner, AppURL: st.app.URL,
 		Source: st.source.Name, Person: st.person.Name, Patient: st.patient,
-		Scopes: scopeViews(st.scopes), Until: s.shownEnd(s.o.Now(), st.scopes), ReturnTo: origin(st.pending.RedirectURI),
+		Scopes: views, Until: s.shownEnd(now, st.scopes), Ends: s.ends(now, st.scopes),
+		ReturnTo: origin(st.pending.RedirectURI), NothingChosen: again,
 	})
 	return unavailable(err, "draw the consent page")
-}
-
-func scopeViews(set scope.Set) []ScopeView {
-	var out []ScopeView
-	for _, name := range set.Others {
-		out = append(out, ScopeView{Value: name, Required: true})
-	}
-	for _, r := range set.Resources {
-		out = append(out, ScopeView{
-			Value: r.String(), Type: r.Type,
-			Read: r.Access&scope.ReadSearch != 0, Write: r.Access&scope.Write != 0,
-		})
-	}
-	return out
 }
 
 // takeConsent takes the decision.
@@ -61,9 +56,12 @@ func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	agreed, yes, err := decision(st.scopes, fields)
+	said, err := s.decision(st, fields)
 	if err != nil {
 		return err
+	}
+	if said.nothing {
+		return s.drawConsent(w, r, st, true) // a yes to nothing: the person is asked what they meant
 	}
 	// From here the request can be finished once; and since the person has
 	// decided, their browser going away changes nothing.
@@ -75,41 +73,45 @@ func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request) error {
 	if used.Patient != st.patient.ID {
 		return gone() // another tab chose another patient meanwhile
 	}
-	if !yes {
+	if !said.yes {
 		return s.deny(ctx, w, r, st)
 	}
-	return s.allow(ctx, w, r, st, agreed)
+	return s.allow(ctx, w, r, st, said)
 }
 
-// decision reads the form: the scopes agreed to and whether there is a yes at
-// all. To untick everything is a no.
-func decision(asked scope.Set, fields []field) (scope.Set, bool, error) {
+// verdict is what a person said.
+type verdict struct {
+	yes     bool
+	nothing bool // a yes with every box unticked
+	agreed  scope.Set
+	until   time.Time // zero: as long as the scopes last
+}
+
+// decision reads the form.
+func (s *Server) decision(st step, fields []field) (verdict, error) {
 	switch only(fields, "decision") {
 	case "deny":
-		return scope.Set{}, false, nil
+		return verdict{}, nil
 	case "allow":
 	default:
-		return scope.Set{}, false, forged()
+		return verdict{}, forged()
 	}
-	ticked := all(fields, "scope")
-	agreed := scope.Set{Others: asked.Others}
-	for _, r := range asked.Resources {
-		if slices.Contains(ticked, r.String()) {
-			agreed.Resources = append(agreed.Resources, r)
+	said := ticked{scopes: all(fields, "scope"), parts: all(fields, "part")}
+	offered := s.offerOf(st.scopes)
+	if !offered.offers(said, st.scopes.Others) {
+		return verdict{}, forged()
+	}
+	v := verdict{yes: true}
+	for _, name := range st.scopes.Others {
+		if !optional(name) || slices.Contains(said.scopes, name) {
+			v.agreed.Others = append(v.agreed.Others, name)
 		}
 	}
-	// The form can only take away. What the page did not offer was put there by
-	// somebody else.
-	for _, value := range ticked {
-		offered := asked.Has(value) || slices.ContainsFunc(asked.Resources, func(r scope.Resource) bool { return r.String() == value })
-		if !offered {
-			return scope.Set{}, false, forged()
-		}
-	}
-	if len(agreed.Resources) == 0 && len(asked.Resources) > 0 {
-		return scope.Set{}, false, nil
-	}
-	return agreed, true, nil
+	v.agreed.Resources = offered.resources(said)
+	v.nothing = len(v.agreed.Resources) == 0 && len(st.scopes.Resources) > 0
+	var err error
+	v.until, err = s.chosenEnd(fields, st.scopes)
+	return v, err
 }
 
 func (s *Server) deny(ctx context.Context, w http.ResponseWriter, r *http.Request, st step) error {
@@ -122,8 +124,9 @@ func (s *Server) deny(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // allow makes the grant and its code.
-func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Request, st step, agreed scope.Set) error {
+func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Request, st step, said verdict) error {
 	now := s.o.Now()
+	agreed := said.agreed
 	user := fhirUser(st.patient)
 	if user == "" { // nothing could be said, so nothing is promised
 		agreed.Others = slices.DeleteFunc(slices.Clone(agreed.Others), func(name string) bool {
@@ -135,7 +138,7 @@ func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	grant := token.Grant{
 		ID: id, Client: st.app.ID, Source: st.source.ID, Patient: st.patient.ID,
 		PersonIssuer: st.person.Issuer, PersonSubject: st.person.Subject, FHIRUser: user,
-		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.grantEnd(now, agreed, time.Time{}),
+		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.grantEnd(now, agreed, said.until),
 	}
 	// Recorded first: a grant that nobody can account for must not exist.
 	if err := s.o.Recorder.Record(ctx, st.event("granted", id, agreed)); err != nil {
@@ -148,6 +151,7 @@ func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return s.answerError(w, r, st.answer(), unavailable(err, "keep a grant"))
 	}
+	s.remember(ctx, st, grant)
 	reqctx.From(ctx).SetOutcome("granted")
 	s.redirect(w, st.answer(), "code", code)
 	return nil

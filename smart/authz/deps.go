@@ -8,6 +8,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/portico-fhir/portico/smart/scope"
 )
 
 // Person is who signed in.
@@ -77,7 +79,7 @@ type ChooseView struct {
 
 // ConsentView is the consent page.
 type ConsentView struct {
-	Action   string // POST here: "decision" allow|deny, "scope" repeated
+	Action   string // POST here: "decision" allow|deny, "scope" and "part" repeated, "until"
 	CSRF     string // hidden field "csrf"
 	App      string
 	AppOwner string
@@ -89,9 +91,19 @@ type ConsentView struct {
 	Until    time.Time // when access ends; zero: when the person ends it
 	ReturnTo string    // origin of the redirect_uri, for form-action in the CSP
 
+	// Ends are when access may end at the latest, the last one being the default;
+	// none when there is nothing to choose.
+	Ends []EndView
+
 	// NothingChosen: the page comes back because "allow" was sent with every
 	// box unticked.
 	NothingChosen bool
+}
+
+// EndView is one choice of when access ends.
+type EndView struct {
+	Value string    // posted back as "until"
+	At    time.Time // zero: when the person ends it
 }
 
 // ScopeView is one line of the consent page.
@@ -101,6 +113,20 @@ type ScopeView struct {
 	Read     bool
 	Write    bool
 	Required bool // cannot be unticked: openid, fhirUser, launch/patient …
+
+	// Rest: this line stands for the kinds of a wildcard that have none of their
+	// own, and for kinds that are added later while everything else is ticked.
+	Rest bool
+	// Parts are sub-categories, of which some may be unticked. Only those that
+	// stay ticked are shared then, and nothing that is in none of them.
+	Parts []PartView
+	Count int // entries in the record now; -1 when not known
+}
+
+// PartView is one sub-category.
+type PartView struct {
+	Value string // posted back as "part"
+	Count int    // -1 when not known
 }
 
 // ProblemView is an error page.
@@ -145,6 +171,35 @@ type PendingStore interface {
 	// UsePending removes it atomically and gives it; the second caller, and
 	// whoever comes after it expired, gets token.ErrNotFound.
 	UsePending(ctx context.Context, id string, now time.Time) (Pending, error)
+}
+
+// Counter counts for the consent page.
+type Counter interface {
+	// Counts tells how many entries of a patient each of the scopes opens now,
+	// by its text. What cannot be counted soon is left out; it never fails.
+	Counts(ctx context.Context, source, patient string, of []scope.Resource) map[string]int
+}
+
+// Decision is what a person said the last time to an app about a patient.
+type Decision struct {
+	Client, Source, Patient     string
+	PersonIssuer, PersonSubject string
+
+	Asked   string // what was asked for then
+	Agreed  string // what was agreed to
+	Grant   string // made by it
+	Expires time.Time
+}
+
+// DecisionStore remembers decisions. authztest.RunDecisionStore holds every
+// implementation to what is said here.
+type DecisionStore interface {
+	// KeepDecision keeps d in place of what the same person said before to the
+	// same app about the same patient of the same source.
+	KeepDecision(ctx context.Context, d Decision) error
+	// Decision gives what was said by whom to whom about whom, as like names
+	// them, while it and its grant are good at now; otherwise token.ErrNotFound.
+	Decision(ctx context.Context, like Decision, now time.Time) (Decision, error)
 }
 
 // Recorder writes down decisions people make.

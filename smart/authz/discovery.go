@@ -79,7 +79,7 @@ func (s *Server) scopesSupported() []string {
 			out = append(out, r.String())
 		}
 	}
-	return out
+	return append(out, s.granularSupported()...)
 }
 
 func (s *Server) url(path string) string { return s.o.Issuer + path }

@@ -53,6 +53,13 @@ func (s *Server) serveContinue(w http.ResponseWriter, r *http.Request) error {
 	case stageChoose:
 		seeOther(w, s.local(pathPatient, st.pending.ID))
 	case stageConsent:
+		said, known, err := s.remembered(r.Context(), st)
+		if err != nil {
+			return err
+		}
+		if known {
+			return s.repeat(w, r, st, said)
+		}
 		seeOther(w, s.local(pathConsent, st.pending.ID))
 	}
 	return nil

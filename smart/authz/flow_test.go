@@ -178,7 +178,7 @@ func TestGrantHasWhatWasTickedAndNoMore(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		ticked []string
-		want   string // granted scope; "": access_denied
+		want   string // granted scope; "": the page comes again
 	}{
 		{"nothing at all", nil, ""},
 		{"identity alone, though data was asked for", []string{"openid", "fhirUser", "launch/patient"}, ""},
@@ -193,9 +193,13 @@ func TestGrantHasWhatWasTickedAndNoMore(t *testing.T) {
 			consent := b.authorize(h.ask(nil)).want(t, "consent")
 			done := b.post(consent.view.Action, url.Values{"csrf": {consent.view.CSRF}, "decision": {"allow"}, "scope": c.ticked})
 			if c.want == "" {
-				done.wantError(t, "access_denied")
-				if h.audit.what() != "denied" || len(h.tokens.Grants()) != 0 {
+				done.want(t, "consent")
+				if !done.view.NothingChosen || h.audit.what() != "" || len(h.tokens.Grants()) != 0 {
 					t.Errorf("recorded %q, %d grants", h.audit.what(), len(h.tokens.Grants()))
+				}
+				// The request is still there for a decision that says something.
+				if b.post(done.view.Action, done.yes()).query.Get("code") == "" {
+					t.Error("no code after the second try")
 				}
 				return
 			}

@@ -72,6 +72,14 @@ type Options struct {
 	// searching. More would promise what the record does not accept.
 	Access scope.Access
 
+	// Kinds divide records for people and for granular scopes; none: people
+	// choose among what is asked for, and no granular scope is granted.
+	Kinds []Kind
+	// Counts counts for the consent page, nil: nothing is counted.
+	Counts Counter
+	// Decisions remembers what people said, nil: they are asked each time.
+	Decisions DecisionStore
+
 	AccessTTL time.Duration // 5 to 60 minutes; 0: 60
 	// GrantTTL is the longest a person's yes lasts; 0: until they end it. A grant without refresh token ends with its access token.
 	GrantTTL time.Duration
@@ -133,6 +141,9 @@ func checkOptions(o *Options) (*url.URL, error) {
 		if slices.ContainsFunc(o.Sources[:i], func(b Source) bool { return b.ID == src.ID || b.Base == src.Base }) {
 			return nil, fmt.Errorf("authz: there are two sources with the ID or the Base of %q", src.ID)
 		}
+	}
+	if err := checkKinds(o.Kinds); err != nil {
+		return nil, err
 	}
 	if o.AccessTTL == 0 {
 		o.AccessTTL = maxAccessTTL

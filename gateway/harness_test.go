@@ -35,6 +35,8 @@ type house struct {
 	base   string // the public FHIR base
 	sink   *sink
 	client *http.Client
+	// gateway is what serves base, for what no app can ask.
+	gateway *gateway.Gateway
 }
 
 // bearers are the tokens that the house knows: "patient:scopes".
@@ -129,7 +131,7 @@ func open(t testing.TB, hold int, resources ...string) *house {
 		t.Fatal(err)
 	}
 	g.Mount(router)
-	return &house{t: t, ehr: hospital, origin: up.URL, base: public.URL + "/fhir/ehr", sink: events,
+	return &house{t: t, ehr: hospital, origin: up.URL, base: public.URL + "/fhir/ehr", sink: events, gateway: g,
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 

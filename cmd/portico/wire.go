@@ -48,6 +48,7 @@ type wiring struct {
 	sources   []authz.Source
 	upstreams map[string]upstream.Reader
 	bases     map[string]fhir.Base
+	counts    counts
 }
 
 // build puts Portico together from its configuration. It is the only place
@@ -133,6 +134,7 @@ func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.counts.data = data
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	data.Mount(r)
 	server.Mount(r)
@@ -199,6 +201,7 @@ func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver
 		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store, Refresh: w.store,
 		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store},
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
+		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
 		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute,
 	})
 }

@@ -22,7 +22,7 @@ func Portico() Rules {
 func layers() []Layer {
 	return []Layer{
 		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "config", "web"}},
-		{"vocabulary", []string{"fhir", "smart/client"}},
+		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},
 		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token"}},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/portico-fhir/portico/smart/launch"
 	"github.com/portico-fhir/portico/smart/scope"
 )
 
@@ -154,7 +155,7 @@ type Pending struct {
 	// max_age); zero: any.
 	SignedInAfter time.Time
 	SignIn        SignInDemand
-	Launch        *Launch // nil: standalone
+	Launch        *launch.Context // nil: standalone
 	Created       time.Time
 	Expires       time.Time
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/portico-fhir/portico/smart/authz"
+	"github.com/portico-fhir/portico/smart/launch"
 	"github.com/portico-fhir/portico/smart/token"
 )
 
@@ -98,9 +99,9 @@ func roundTrip(t *testing.T, s authz.PendingStore) {
 	fresh.SignedInAfter = now().Add(-time.Minute)
 	age := int64(0)
 	fresh.SignIn = authz.SignInDemand{Login: true, SelectAccount: true, MaxAge: &age, LoginHint: "a@b é", ACRValues: []string{"x", "y"}}
-	fresh.Launch = &authz.Launch{
+	fresh.Launch = &launch.Context{
 		Patient: "p", Encounter: "e", FHIRContext: []json.RawMessage{json.RawMessage(`{"reference":"ImagingStudy/1"}`)}, Intent: "i",
-		NeedPatientBanner: true, SmartStyleURL: "https://x", Tenant: "t", User: "Practitioner/d",
+		NeedPatientBanner: true, StyleURL: "https://x", Tenant: "t", User: "Practitioner/d",
 	}
 	if err := s.CreatePending(t.Context(), fresh); err != nil {
 		t.Fatal(err)

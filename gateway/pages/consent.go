@@ -14,12 +14,15 @@ import (
 // line is one box to tick.
 type line struct {
 	ID      string
+	Name    string // of the form field
 	Value   string
 	Label   string
 	Hint    string
 	May     string // "" when the whole page is about looking only
 	Write   bool
 	Checked bool
+	Count   string // "" when not known
+	Parts   []line // sub-categories
 }
 
 // section is one fieldset.
@@ -27,6 +30,12 @@ type section struct {
 	Title string
 	Icon  string
 	Lines []line
+}
+
+// end is one choice of when access ends.
+type end struct {
+	Value, Text string
+	Selected    bool
 }
 
 // consentPage is what templates/consent.html draws.
@@ -37,6 +46,8 @@ type consentPage struct {
 	Source, Patient        string
 	Self                   bool
 	For, Until, UntilISO   string
+	Ends                   []end
+	Everything             bool // the app asks for the whole record
 	NothingChosen, Writes  bool
 	FirstBox               string
 	Hidden                 []string // scopes that come with a yes
@@ -62,14 +73,34 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 		title = "Error: " + title
 	}
 	d.frame = p.frame(title, d.Source, plain(v.Person))
-	d.For = "When you stop it"
-	if until := v.Until.UTC(); !v.Until.IsZero() {
-		d.For = lasting(until.Sub(p.now()))
+	d.lasts(v, p.now())
+	d.fill(v.Scopes, !v.NothingChosen)
+	return p.draw(w, "consent", http.StatusOK, target, d)
+}
+
+// openEnd is what access without a fixed end is called.
+const openEnd = "When you stop it"
+
+// lasts says when access ends, and what there is to choose.
+func (d *consentPage) lasts(v authz.ConsentView, now time.Time) {
+	switch {
+	case len(v.Ends) > 0:
+		d.For = "You choose, below"
+	case v.Until.IsZero():
+		d.For = openEnd
+	default:
+		until := v.Until.UTC()
+		d.For = lasting(until.Sub(now))
 		d.Until = until.Format("2 January 2006, 15:04") + " UTC"
 		d.UntilISO = until.Format(time.RFC3339)
 	}
-	d.fill(v.Scopes, !v.NothingChosen)
-	return p.draw(w, "consent", http.StatusOK, target, d)
+	for i, e := range v.Ends {
+		one := end{Value: e.Value, Text: openEnd, Selected: i == len(v.Ends)-1}
+		if !e.At.IsZero() {
+			one.Text = lasting(e.At.Sub(now)) + " (" + e.At.UTC().Format("2 January 2006") + ")"
+		}
+		d.Ends = append(d.Ends, one)
+	}
 }
 
 // fill sorts the scopes into boxes by group, into what comes with any yes, and
@@ -90,10 +121,13 @@ func (d *consentPage) fill(scopes []authz.ScopeView, checked bool) {
 			continue
 		}
 		words := wording(s)
-		byGroup[words.group] = append(byGroup[words.group], line{
-			ID: "scope-" + strconv.Itoa(i), Value: s.Value, Label: words.label, Hint: words.hint,
-			Write: s.Write, May: may(s), Checked: checked,
-		})
+		one := line{
+			ID: "scope-" + strconv.Itoa(i), Name: "scope", Value: s.Value, Label: words.label, Hint: words.hint,
+			Write: s.Write, May: may(s), Checked: checked, Count: counted(s.Count),
+		}
+		one.open(s)
+		byGroup[words.group] = append(byGroup[words.group], one)
+		d.Everything = d.Everything || s.Rest
 	}
 	for _, g := range groupOrder() {
 		lines := byGroup[g.key]
@@ -109,6 +143,32 @@ func (d *consentPage) fill(scopes []authz.ScopeView, checked bool) {
 			}
 		}
 		d.Groups = append(d.Groups, section{Title: g.title, Icon: g.icon, Lines: lines})
+	}
+}
+
+// open adds the sub-categories. They start ticked, so that unticking takes away
+// here as everywhere on the page.
+func (l *line) open(s authz.ScopeView) {
+	for i, part := range s.Parts {
+		words := wording(authz.ScopeView{Value: part.Value, Type: s.Type})
+		l.Parts = append(l.Parts, line{
+			ID: l.ID + "-" + strconv.Itoa(i), Name: "part", Value: part.Value, Label: words.label, Hint: words.hint,
+			Checked: true, Count: counted(part.Count),
+		})
+	}
+}
+
+// counted says how much of a kind there is.
+func counted(c authz.Count) string {
+	switch {
+	case !c.Known:
+		return ""
+	case c.N == 0:
+		return "Nothing there now."
+	case c.N == 1:
+		return "1 entry."
+	default:
+		return strconv.Itoa(c.N) + " entries."
 	}
 }
 
@@ -148,6 +208,9 @@ func wording(s authz.ScopeView) words {
 			return words{"you", text, ""}
 		}
 		return words{"other", "“" + plain(s.Value) + "”", "The app asks for this by a name that we cannot put into plain words."}
+	}
+	if s.Rest {
+		return words{"other", "Everything else", "All kinds that are not named above, and, as long as you untick nothing, kinds that are added to the record later."}
 	}
 	w, ok := wordsFor(s.Type)
 	if !ok {

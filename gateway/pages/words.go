@@ -198,6 +198,8 @@ func narrowed(typ, code string) (words, bool) {
 		return words{"tests", "Findings from X-rays and scans", "What was seen on the pictures."}, true
 	case "Observation exam":
 		return words{"tests", "Findings from examinations", "What a doctor saw or felt."}, true
+	case "Observation clinical-test":
+		return words{"tests", "Other test results", "For example a heart tracing (ECG) or a hearing test."}, true
 	case "Observation procedure":
 		return words{"tests", "Findings from procedures", "What was measured during a treatment."}, true
 	case "Observation activity":
@@ -210,6 +212,14 @@ func narrowed(typ, code string) (words, bool) {
 		return words{"problems", "Diagnoses from visits", "What was found at a single visit."}, true
 	case "Condition health-concern":
 		return words{"problems", "Health worries", "What you or others worry about, for example housing."}, true
+	case "DiagnosticReport LAB":
+		return words{"tests", "Reports from the lab", "What was tested, and what was found."}, true
+	case "DiagnosticReport LP29684-5":
+		return words{"tests", "Reports of X-rays and scans", "What was seen on the pictures."}, true
+	case "DiagnosticReport LP29708-2":
+		return words{"tests", "Reports of heart tests", "For example an ultrasound of the heart."}, true
+	case "DiagnosticReport LP7839-6":
+		return words{"tests", "Reports on tissue", "What was found in tissue that was taken."}, true
 	case "DocumentReference clinical-note":
 		return words{"letters", "Doctor’s notes", "What doctors and nurses wrote down."}, true
 	}

@@ -198,7 +198,7 @@ func (o offer) views(others []string) []ScopeView {
 		out = append(out, ScopeView{Value: name, Required: !optional(name)})
 	}
 	for _, b := range slices.Concat(o.boxes, o.any) {
-		view := ScopeView{Value: b.value, Type: b.typ, Rest: b.isRest(), Count: -1}
+		view := ScopeView{Value: b.value, Type: b.typ, Rest: b.isRest()}
 		opens := b.whole
 		if b.isRest() {
 			opens = o.wildcard
@@ -208,7 +208,7 @@ func (o offer) views(others []string) []ScopeView {
 			view.Write = view.Write || r.Access&scope.Write != 0
 		}
 		for _, p := range b.parts {
-			view.Parts = append(view.Parts, PartView{Value: p.value, Count: -1})
+			view.Parts = append(view.Parts, PartView{Value: p.value})
 		}
 		out = append(out, view)
 	}

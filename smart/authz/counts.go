@@ -19,9 +19,9 @@ func (s *Server) count(ctx context.Context, st step, views []ScopeView) {
 		}
 	}
 	counts := s.o.Counts.Counts(ctx, st.source.ID, st.patient.ID, of)
-	fill := func(text string, into *int) {
+	fill := func(text string, into *Count) {
 		if n, ok := counts[text]; ok {
-			*into = n
+			*into = Count{Known: true, N: n}
 		}
 	}
 	for i := range views {

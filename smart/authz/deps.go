@@ -121,13 +121,19 @@ type ScopeView struct {
 	// Parts are sub-categories, of which some may be unticked. Only those that
 	// stay ticked are shared then, and nothing that is in none of them.
 	Parts []PartView
-	Count int // entries in the record now; -1 when not known
+	Count Count
 }
 
 // PartView is one sub-category.
 type PartView struct {
 	Value string // posted back as "part"
-	Count int    // -1 when not known
+	Count Count
+}
+
+// Count is how many entries there are in the record now, if that is known.
+type Count struct {
+	Known bool
+	N     int
 }
 
 // ProblemView is an error page.

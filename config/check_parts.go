@@ -176,7 +176,7 @@ var clientPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 // would not protect it: 32 characters of base64 are 192 bits.
 const minSecret = 32
 
-func (c *Config) checkClients(r *report) {
+func (c *Config) checkClients(r *report, env environment) {
 	const list = "clients"
 	ids(r, list, len(c.Clients), func(i int) string { return c.Clients[i].ID }, clientPattern,
 		"1 to 128 of letters, digits and . _ ~ -")
@@ -188,18 +188,7 @@ func (c *Config) checkClients(r *report) {
 		if cl.URL != "" {
 			checkURL(r, key+".url", cl.URL, urlRule{path: true, slash: true})
 		}
-		switch {
-		case cl.Type == "":
-			r.add(key+".type", "is missing; write confidential if the app runs on a server that can keep a secret, otherwise public")
-		case cl.Type != ClientPublic && cl.Type != ClientConfidential:
-			r.add(key+".type", "must be public or confidential")
-		case cl.Type == ClientPublic && !cl.Secret.IsZero():
-			r.add(key+".secret", "does nothing for a public client; remove it or set type: confidential")
-		case cl.Type == ClientConfidential && cl.Secret.IsZero():
-			r.add(key+".secret", "is missing; a confidential client needs one: openssl rand -base64 32")
-		case cl.Type == ClientConfidential && len(cl.Secret.Reveal()) < minSecret:
-			r.add(key+".secret", "is too short to be safe; use %d characters or more: openssl rand -base64 32", minSecret)
-		}
+		checkCredentials(r, env, key, &c.Clients[i])
 		checkRedirects(r, key, cl)
 		c.checkScopes(r, key+".scopes", cl.Scopes)
 		for j, id := range cl.Sources {
@@ -215,7 +204,7 @@ func (c *Config) checkClients(r *report) {
 }
 
 func checkRedirects(r *report, key string, cl Client) {
-	if len(cl.RedirectURIs) == 0 {
+	if len(cl.RedirectURIs) == 0 && !cl.service() {
 		r.add(key+".redirect_uris", "is missing; give every URI to which the app wants to be sent back, exactly")
 	}
 	loopback := false

@@ -167,6 +167,9 @@ type Client struct {
 	URL             string   `yaml:"url"`
 	Type            string   `yaml:"type"`
 	Secret          Secret   `yaml:"secret"`
+	JWKSFile        string   `yaml:"jwks_file"` // absolute or relative to the configuration file; Load makes it usable
+	JWKSURI         string   `yaml:"jwks_uri"`
+	IDTokenAlg      string   `yaml:"id_token_signed_response_alg"` // empty: RS256
 	RedirectURIs    []string `yaml:"redirect_uris"`
 	AnyLoopbackPort bool     `yaml:"any_loopback_port"`
 	Scopes          []string `yaml:"scopes"`  // empty: anything a patient app may have

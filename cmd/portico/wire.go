@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/store"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	outbound "github.com/portico-fhir/portico/internal/fetch"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/internal/seal"
@@ -197,8 +197,13 @@ func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver
 	if err != nil {
 		return nil, err
 	}
+	outside, err := outbound.New(outbound.Options{})
+	if err != nil {
+		return nil, err
+	}
 	return authz.New(authz.Options{
-		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store, Refresh: w.store,
+		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store,
+		Keys: client.NewKeys(outside, time.Now), Used: w.store,
 		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store},
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
 		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
@@ -213,9 +218,8 @@ func registry(configured []config.Client) (client.Registry, error) {
 			ID: c.ID, Name: c.Name, Owner: c.Owner, URL: c.URL, Auth: client.Public, RedirectURIs: c.RedirectURIs,
 			AnyLoopbackPort: c.AnyLoopbackPort, Scopes: strings.Join(c.Scopes, " "), Sources: c.Sources,
 		}
-		if c.Type == config.ClientConfidential {
-			digest := sha256.Sum256([]byte(c.Secret.Reveal()))
-			one.Auth, one.SecretSHA256 = client.SecretBasic, digest[:]
+		if err := credentialsOf(c, &one); err != nil {
+			return nil, err
 		}
 		clients = append(clients, one)
 	}

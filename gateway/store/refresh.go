@@ -87,3 +87,20 @@ func (s *Store) Refresh(ctx context.Context, d token.Digest, now time.Time) (tok
 	}
 	return token.Refresh{Digest: d, Issued: fromMicros(issued), Expires: fromMicros(expires)}, row.grant(), nil
 }
+
+// deadAfter is how old a grant without any token must be to be deleted: longer
+// than any exchange that is under way.
+const deadAfter = 24 * time.Hour
+
+// sweepDead deletes grants without end that nothing can be done with any more:
+// their last refresh token was not used in time.
+func (s *Store) sweepDead(ctx context.Context, now time.Time) error {
+	_, err := s.write.ExecContext(ctx, `DELETE FROM grants WHERE created <= ?
+		AND NOT EXISTS (SELECT 1 FROM codes WHERE codes.grant_id = grants.id AND codes.used = 0)
+		AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)
+		AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.grant_id = grants.id)`, micros(now.Add(-deadAfter)))
+	if err != nil {
+		return fmt.Errorf("store: sweep: %w", err)
+	}
+	return nil
+}

@@ -41,3 +41,37 @@ func TestTwoReplicasRefreshAsOneStore(t *testing.T) {
 	tokentest.RunRefreshStore(t, func(t *testing.T) tokentest.RefreshKeeper { return openReplicas(t) })
 	tokentest.RunAccessStore(t, func(t *testing.T) tokentest.AccessKeeper { return openReplicas(t) })
 }
+
+func TestSweepLeavesGrantsThatCanBeRefreshedAndNoOthers(t *testing.T) {
+	s := open(t)
+	now := time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC)
+	for _, id := range []string{"alive", "unused"} {
+		g := token.Grant{ID: id, Created: now, Expires: token.NoEnd, PersonSubject: "p"}
+		if err := s.CreateGrant(t.Context(), g, token.Code{Digest: token.DigestOf(id), Expires: now.Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.UseCode(t.Context(), token.DigestOf(id), now); err != nil {
+			t.Fatal(err)
+		}
+		ends := map[string]time.Time{"alive": now.Add(92 * 24 * time.Hour), "unused": now.Add(time.Hour)}[id]
+		if err := s.CreateRefresh(t.Context(), id, token.Refresh{Digest: token.DigestOf(id), Issued: now, Expires: ends}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.UseAssertion(t.Context(), "app", "1", now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	later := now.Add(25 * time.Hour)
+	if err := s.Sweep(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]bool{"alive": true, "unused": false} {
+		err := s.CreateRefresh(t.Context(), id, token.Refresh{Digest: token.DigestOf(id + "2"), Issued: later, Expires: later.Add(time.Hour)})
+		if (err == nil) != want {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if err := s.UseAssertion(t.Context(), "app", "1", later); err != nil {
+		t.Errorf("an id of long ago was not forgotten: %v", err)
+	}
+}

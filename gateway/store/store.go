@@ -179,6 +179,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		`DELETE FROM pushed_requests WHERE expires <= ?`,
 		`DELETE FROM access_tokens WHERE expires <= ?`,
 		`DELETE FROM codes WHERE used = 0 AND expires <= ?`,
+		`DELETE FROM refresh_tokens WHERE expires <= ?`, // used ones are known until then
+		`DELETE FROM client_assertions WHERE expires <= ?`,
 		`DELETE FROM grants WHERE expires <= ?`, // with their codes and tokens
 		`DELETE FROM links WHERE until <> 0 AND until <= ?`,
 		`DELETE FROM refusals WHERE expires <= ?`,
@@ -187,7 +189,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("store: sweep: %w", err)
 		}
 	}
-	return nil
+	return s.sweepDead(ctx, now)
 }
 
 func (s *Store) inTx(ctx context.Context, f func(*sql.Tx) error) error { return inTx(ctx, s.write, f) }

@@ -19,6 +19,9 @@ type credentials struct {
 // authenticateClient finds out which client calls (RFC 6749 §2.3, §3.2.1). All
 // failures say the same.
 func (s *Server) authenticateClient(r *http.Request, p params) (client.Client, error) {
+	if p.get("client_assertion") != "" || p.get("client_assertion_type") != "" {
+		return s.authenticateByAssertion(r, p)
+	}
 	c, err := readCredentials(r, p)
 	if err != nil {
 		return client.Client{}, err
@@ -51,9 +54,6 @@ func authenticates(app client.Client, secret string) bool {
 // readCredentials takes exactly one method (RFC 6749 §2.3).
 func readCredentials(r *http.Request, p params) (credentials, error) {
 	id, secret := p.get("client_id"), p.get("client_secret")
-	if p.get("client_assertion") != "" || p.get("client_assertion_type") != "" {
-		return credentials{}, &Error{Code: invalidClient, Description: "Client assertions are not supported.", Status: http.StatusUnauthorized}
-	}
 	if r.Header.Get("Authorization") == "" {
 		return credentials{ids: []string{id}, secrets: []string{secret}}, nil
 	}

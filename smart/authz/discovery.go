@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/scope"
 )
 
@@ -15,6 +16,7 @@ type smartConfiguration struct {
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	Scopes                []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -30,6 +32,7 @@ type openIDConfiguration struct {
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	Scopes                []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -53,6 +56,7 @@ func capabilities() []string {
 		"authorize-post",
 		"client-public",
 		"client-confidential-symmetric",
+		"client-confidential-asymmetric",
 		"sso-openid-connect",
 		"context-standalone-patient",
 		"permission-offline",
@@ -64,7 +68,7 @@ func capabilities() []string {
 }
 
 func authMethods() []string {
-	return []string{"client_secret_basic", "client_secret_post", "none"}
+	return []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
 }
 
 // scopesSupported are examples of what may be granted, in both syntaxes.
@@ -95,7 +99,7 @@ func (s *Server) SMARTConfiguration(source string) http.Handler {
 		return serveDocument(w, r, smartConfiguration{
 			Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
 			AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
-			AuthMethods: authMethods(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
+			AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
 			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: capabilities(),
 		})
 	}, writeError))
@@ -105,7 +109,7 @@ func (s *Server) serveOpenIDConfiguration(w http.ResponseWriter, r *http.Request
 	return serveDocument(w, r, openIDConfiguration{
 		Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
 		AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
-		AuthMethods: authMethods(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
+		AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
 		ResponseTypes: []string{"code"}, ResponseModes: []string{"query"}, ChallengeMethods: []string{"S256"},
 		SubjectTypes: []string{"public"}, SigningAlgorithms: []string{"RS256"},
 		Claims:        []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "fhirUser", "profile"},

@@ -30,13 +30,14 @@ func TestSMARTConfigurationSaysWhatWorks(t *testing.T) {
 	want := map[string]any{
 		"issuer": h.base, "jwks_uri": h.base + "/oauth/jwks",
 		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token",
-		"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post", "none"},
-		"grant_types_supported":                 []any{"authorization_code", "refresh_token"},
-		"scopes_supported":                      []any{"openid", "fhirUser", "profile", "launch/patient", "offline_access", "online_access", "patient/*.rs", "patient/*.read"},
-		"response_types_supported":              []any{"code"},
-		"code_challenge_methods_supported":      []any{"S256"},
+		"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+		"token_endpoint_auth_signing_alg_values_supported": []any{"RS384", "ES384"},
+		"grant_types_supported":                            []any{"authorization_code", "client_credentials", "refresh_token"},
+		"scopes_supported":                                 []any{"openid", "fhirUser", "profile", "launch/patient", "offline_access", "online_access", "patient/*.rs", "patient/*.read"},
+		"response_types_supported":                         []any{"code"},
+		"code_challenge_methods_supported":                 []any{"S256"},
 		"capabilities": []any{
-			"launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric", "sso-openid-connect",
+			"launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric", "client-confidential-asymmetric", "sso-openid-connect",
 			"context-standalone-patient", "permission-offline", "permission-online", "permission-patient", "permission-v1", "permission-v2",
 		},
 	}

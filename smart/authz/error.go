@@ -19,6 +19,7 @@ const (
 	accessDenied            = "access_denied"             // RFC 6749 §4.1.2.1
 	unsupportedGrantType    = "unsupported_grant_type"    // RFC 6749 §5.2
 	unsupportedResponseType = "unsupported_response_type" // RFC 6749 §4.1.2.1
+	invalidTarget           = "invalid_target"            // RFC 8707 §2
 	serverError             = "server_error"              // RFC 6749 §4.1.2.1
 	temporarilyUnavailable  = "temporarily_unavailable"   // RFC 6749 §4.1.2.1
 	loginRequired           = "login_required"            // OpenID Connect Core 1.0 §3.1.2.6

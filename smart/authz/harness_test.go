@@ -21,6 +21,7 @@ import (
 	"github.com/portico-fhir/portico/smart/authz"
 	"github.com/portico-fhir/portico/smart/authz/authztest"
 	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/client/clienttest"
 	"github.com/portico-fhir/portico/smart/token"
 	"github.com/portico-fhir/portico/smart/token/tokentest"
 )
@@ -246,8 +247,14 @@ func start(t *testing.T, change func(h *harness, o *authz.Options)) *harness {
 		change(h, &o)
 	}
 	o.Tokens = h.store
+	if o.Keys == nil {
+		o.Keys = client.NewKeys(nil, h.Now)
+	}
+	if o.Used == nil {
+		o.Used = &clienttest.Used{}
+	}
 	if o.Refresh == nil {
-		o.Refresh = h.tokens
+		o.Refresh, o.Singles = h.tokens, h.tokens
 	}
 	h.server, err = authz.New(o)
 	if err != nil {

@@ -187,7 +187,7 @@ func TestRefusedTokenRequests(t *testing.T) {
 	}{
 		{"no grant_type", without("grant_type"), 400, "invalid_request"},
 		{"unknown grant_type", set("grant_type", "password"), 400, "unsupported_grant_type"},
-		{"client_credentials", set("grant_type", "client_credentials"), 400, "unsupported_grant_type"},
+		{"client_credentials without a key", set("grant_type", "client_credentials"), 400, "unauthorized_client"},
 		{"password", set("grant_type", "password"), 400, "unsupported_grant_type"},
 		{"grant_type twice", again("grant_type"), 400, "invalid_request"},
 		{"no client", without("client_id"), 401, "invalid_client"},

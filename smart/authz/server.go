@@ -60,6 +60,9 @@ type Options struct {
 	Signer   *token.Signer
 	Pending  PendingStore
 	Refresh  token.RefreshStore
+	Singles  token.AccessStore     // access tokens that nobody gave a code for
+	Keys     client.KeySource      // of clients that authenticate with private_key_jwt
+	Used     client.AssertionStore // of their assertions
 	SignIn   SignIn
 	Patients Patients
 	Pages    Pages
@@ -100,6 +103,8 @@ type Server struct {
 	base   string // path of the issuer, "" or "/x": in front of every local path
 	secure bool   // the issuer is https
 	grants map[string]grantHandler
+
+	assertions *client.Assertions
 }
 
 // New refuses options that cannot be meant.
@@ -109,9 +114,14 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, base: issuer.Path, secure: issuer.Scheme == "https"}
+	s.assertions, err = client.NewAssertions(client.AssertionOptions{Keys: o.Keys, Used: o.Used, Audiences: s.audiences(), Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
 	s.grants = map[string]grantHandler{
 		grantAuthorizationCode: &codeGrant{s: s},
 		grantRefreshToken:      &refreshGrant{s: s},
+		grantClientCredentials: &serviceGrant{s: s},
 	}
 	return s, nil
 }
@@ -119,7 +129,7 @@ func New(o Options) (*Server, error) {
 func checkOptions(o *Options) (*url.URL, error) {
 	for name, missing := range map[string]bool{
 		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pending": o.Pending == nil,
-		"Refresh": o.Refresh == nil,
+		"Refresh": o.Refresh == nil, "Singles": o.Singles == nil, "Keys": o.Keys == nil, "Used": o.Used == nil,
 		"SignIn": o.SignIn == nil, "Patients": o.Patients == nil, "Pages": o.Pages == nil, "Recorder": o.Recorder == nil,
 		"Sources": len(o.Sources) == 0,
 	} {

@@ -86,7 +86,11 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// 6. Mint.
-	response, err := s.mint(ctx, got)
+	mint := s.mint
+	if got.grant.Service() {
+		mint = s.mintService
+	}
+	response, err := mint(ctx, got)
 	if err != nil {
 		return s.abandon(ctx, got.grant, err)
 	}

@@ -121,7 +121,7 @@ func TestTokensThatCannotBeJudgedAreRefused(t *testing.T) {
 	v := token.Verifier{Store: s, Now: now}
 	for name, bearer := range map[string]string{
 		"scopes that do not parse": issue(t, s, func(_ *token.Grant, a *token.Access) { a.Scopes = "patient/Observation.sr" }),
-		"no patient":               issue(t, s, func(g *token.Grant, _ *token.Access) { g.Patient = "" }),
+		"no patient":               issue(t, s, func(g *token.Grant, _ *token.Access) { g.Patient, g.PersonSubject = "", "s" }),
 		"no source":                issue(t, s, func(g *token.Grant, _ *token.Access) { g.Source = "" }),
 	} {
 		if _, _, set, err := v.Authenticate(t.Context(), bearer); fault.KindOf(err) != fault.Internal || err == nil || !set.Empty() {

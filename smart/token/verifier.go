@@ -39,8 +39,10 @@ func (v Verifier) Authenticate(ctx context.Context, bearer string) (Grant, Acces
 		return Grant{}, Access{}, scope.Set{}, fault.Wrap(fmt.Errorf("the scopes of a stored token: %w", err),
 			fault.Internal, "This access token cannot be understood.")
 	}
-	if grant.Patient == "" || grant.Source == "" {
-		// Without a patient there is nobody whose record it could open.
+	if (grant.Patient == "" && !grant.Service()) || grant.Source == "" {
+		// A person's grant is for somebody's record; without a patient there is
+		// nobody whose it could be. A service's has none by right: the guard
+		// opens nothing to it.
 		return Grant{}, Access{}, scope.Set{}, fault.New(fault.Internal, "This access token cannot be understood.")
 	}
 	return grant, access, scopes, nil

@@ -25,7 +25,7 @@ func layers() []Layer {
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},
-		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token"}},
+		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "**/*test"}},

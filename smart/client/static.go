@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -50,6 +51,15 @@ func (s *Static) Client(_ context.Context, id string) (Client, error) {
 		return Client{}, ErrUnknown
 	}
 	return c, nil
+}
+
+// All gives every client, by id.
+func (s *Static) All() []Client {
+	out := make([]Client, 0, len(s.clients))
+	for _, id := range slices.Sorted(maps.Keys(s.clients)) {
+		out = append(out, s.clients[id])
+	}
+	return out
 }
 
 // maxID keeps ids fit for logs, columns and the aud claim.

@@ -21,6 +21,7 @@ func (c *Config) check(r *report, env environment) {
 	c.checkLimits(r)
 	c.checkProviders(r)
 	c.checkSources(r)
+	c.checkApps(r)
 	c.checkClients(r, env)
 	oneOf(r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(r, "log.format", c.Log.Format, "text", "json")

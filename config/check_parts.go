@@ -189,6 +189,7 @@ func (c *Config) checkClients(r *report, env environment) {
 			checkURL(r, key+".url", cl.URL, urlRule{path: true, slash: true})
 		}
 		checkCredentials(r, env, key, &c.Clients[i])
+		checkClientExtras(r, key, cl)
 		checkRedirects(r, key, cl)
 		c.checkScopes(r, key+".scopes", cl.Scopes)
 		for j, id := range cl.Sources {

@@ -24,6 +24,9 @@ type Config struct {
 	IdentityProviders []IdentityProvider `yaml:"identity_providers"`
 	Sources           []Source           `yaml:"sources"`
 	Clients           []Client           `yaml:"clients"`
+	Registration      Registration       `yaml:"registration"`
+	Admin             *Admin             `yaml:"admin"` // nil: no operator's API
+	Outside           Outside            `yaml:"outside"`
 	Log               Log                `yaml:"log"`
 }
 
@@ -174,6 +177,14 @@ type Client struct {
 	AnyLoopbackPort bool     `yaml:"any_loopback_port"`
 	Scopes          []string `yaml:"scopes"`  // empty: anything a patient app may have
 	Sources         []string `yaml:"sources"` // empty: all
+
+	Logo           string        `yaml:"logo"`
+	Contacts       []string      `yaml:"contacts"`
+	Terms          string        `yaml:"terms"`
+	Policy         string        `yaml:"policy"`
+	LaunchURIs     []string      `yaml:"launch_uris"`
+	AccessLifetime time.Duration `yaml:"access_lifetime"` // 0: as tokens says
+	GrantLifetime  time.Duration `yaml:"grant_lifetime"`
 }
 
 // Log says how the operational log is written.
@@ -194,6 +205,7 @@ func defaults() Config {
 
 // fillIn sets the defaults inside lists and optional sections.
 func (c *Config) fillIn() {
+	c.fillInApps()
 	if c.TLS != nil && c.TLS.MinVersion == "" {
 		c.TLS.MinVersion = "1.2"
 	}

@@ -273,7 +273,7 @@ func (d *decoder) prefix(path string, n ast.Node, out *netip.Prefix) {
 	case p != p.Masked():
 		d.report.add(path, "has bits set beyond its length; write %s", p.Masked())
 	case p.Bits() == 0:
-		d.report.add(path, "is every address there is; name the proxies you run")
+		d.report.add(path, "is every address there is; name those that are meant")
 	default:
 		*out = p
 	}

@@ -109,6 +109,18 @@ func (p patients) For(ctx context.Context, person authz.Person, source string) (
 	return out, nil
 }
 
+// Launched implements authz.Patients.
+func (p patients) Launched(ctx context.Context, person authz.Person, source, patient string) (authz.Patient, bool, error) {
+	l, err := p.links.Launched(ctx, enroll.Person{Issuer: person.Issuer, Subject: person.Subject}, source, patient)
+	switch {
+	case err != nil && fault.KindOf(err) == fault.NotFound:
+		return authz.Patient{}, false, nil
+	case err != nil:
+		return authz.Patient{}, false, err
+	}
+	return authz.Patient{ID: l.Patient, Label: l.Label, FHIRUser: l.FHIRUser}, true, nil
+}
+
 // decisions writes what people decide at the authorization server into the audit.
 type decisions struct{ sink audit.Sink }
 

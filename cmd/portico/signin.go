@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,6 +20,17 @@ func (w *wiring) source(s config.Source) (authz.Source, error) {
 	out := authz.Source{
 		ID: s.ID, Name: s.Name, Base: w.cfg.PublicURL + "/fhir/" + s.ID,
 		SignIn: authz.Assurance{ACR: s.SignIn.ACR, AMR: s.SignIn.AMR},
+	}
+	if !s.EHRLaunch.Token.IsZero() {
+		digest := sha256.Sum256([]byte(s.EHRLaunch.Token.Reveal()))
+		out.LaunchSHA256 = digest[:]
+		if s.EHRLaunch.Style != (config.Style{}) {
+			style, err := json.Marshal(s.EHRLaunch.Style)
+			if err != nil {
+				return authz.Source{}, fmt.Errorf("ehr_launch.style: %w", err)
+			}
+			out.Style = style
+		}
 	}
 	for i, up := range s.StepUp {
 		scopes, err := scope.Parse(strings.Join(up.Scopes, " "))

@@ -204,7 +204,7 @@ func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver
 	return authz.New(authz.Options{
 		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store,
 		Keys: client.NewKeys(outside, time.Now), Used: w.store,
-		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store},
+		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store}, Launches: w.store,
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
 		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
 		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute,

@@ -18,16 +18,19 @@ type Person struct {
 // Relationship says as what a person acts for a patient.
 type Relationship string
 
-// Self is the patient; Proxy acts for somebody else.
+// Self is the patient; Proxy acts for somebody else. A Practitioner acts for no
+// patient by this link alone: they may open those for whom the EHR launches an
+// app.
 const (
-	Self  Relationship = "self"
-	Proxy Relationship = "proxy"
+	Self         Relationship = "self"
+	Proxy        Relationship = "proxy"
+	Practitioner Relationship = "practitioner"
 )
 
 // Link says that a person may act for a patient at a source.
 type Link struct {
 	Source       string
-	Patient      string // Patient id at the source
+	Patient      string // Patient id at the source; "" for a Practitioner
 	Relationship Relationship
 	FHIRUser     string    // relative reference of the person: Patient/…, RelatedPerson/… or Practitioner/…
 	Label        string    // the patient's name for the choose-patient page

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,6 +146,13 @@ func (r *Resolver) SignedIn(ctx context.Context, source string, p Person, claims
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return err
 	}
+	working, failed := at.practitioner(ctx, claims)
+	switch {
+	case failed != nil && fault.KindOf(failed) != fault.NotFound:
+		return failed
+	case failed == nil:
+		links, err = append(links, working), nil
+	}
 	if stored := r.store.ReplaceLinks(ctx, p, source, links); stored != nil {
 		return fault.Wrap(stored, fault.Unavailable, "Your access could not be kept. Please try again in a few minutes.")
 	}
@@ -153,11 +161,43 @@ func (r *Resolver) SignedIn(ctx context.Context, source string, p Person, claims
 
 // Links gives whom p may act for at source now.
 func (r *Resolver) Links(ctx context.Context, p Person, source string) ([]Link, error) {
+	links, err := r.kept(ctx, p, source)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(links, func(l Link) bool { return l.Relationship == Practitioner }), nil
+}
+
+func (r *Resolver) kept(ctx context.Context, p Person, source string) ([]Link, error) {
 	links, err := r.store.Links(ctx, p, source, r.now())
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "Your access could not be looked up. Please try again in a few minutes.")
 	}
 	return links, nil
+}
+
+// Launched gives the link of a practitioner to a patient for whom the EHR has
+// launched an app; that it has, the caller knows. The patient is looked up, so
+// that nobody agrees to anything about a record that is not in use. A person
+// who is no practitioner there, and a patient who is not there, is a fault of
+// kind NotFound.
+func (r *Resolver) Launched(ctx context.Context, p Person, source, patient string) (Link, error) {
+	links, err := r.kept(ctx, p, source)
+	if err != nil {
+		return Link{}, err
+	}
+	i := slices.IndexFunc(links, func(l Link) bool { return l.Relationship == Practitioner })
+	rule, known := r.sources[source]
+	if i < 0 || !known {
+		return Link{}, noLink("You are not known as a practitioner here.", "no practitioner")
+	}
+	at := &inquiry{source: source, rule: rule, lookup: r.lookup, now: r.now(), seen: make(map[string]answer)}
+	l, err := at.self(ctx, patient)
+	if err != nil {
+		return Link{}, err
+	}
+	l.Relationship, l.FHIRUser, l.Until = Practitioner, links[i].FHIRUser, links[i].Until
+	return l, nil
 }
 
 // noLink is an error of kind NotFound: public for the person, reason for the

@@ -69,6 +69,37 @@ func (q *inquiry) proxy(ctx context.Context, id string) (Link, error) {
 	return l, nil
 }
 
+// practitioner links the person to what they are at the EHR, when the claim
+// fhirUser says that they work there. Two of them are nobody.
+func (q *inquiry) practitioner(ctx context.Context, claims map[string]any) (Link, error) {
+	references, err := texts(claims[fhirUserClaim])
+	if err != nil {
+		return Link{}, err
+	}
+	id := ""
+	for _, text := range references {
+		ref := q.rule.base.Resolve(text)
+		if ref.Where != fhir.Local || ref.Version != "" || ref.Type != "Practitioner" {
+			continue
+		}
+		if id != "" && id != ref.ID {
+			return Link{}, noLink(unsure, "the claim names the person as more than one Practitioner")
+		}
+		id = ref.ID
+	}
+	if id == "" {
+		return Link{}, noLink(unlinked, "the claim names no Practitioner of this source")
+	}
+	found, err := q.read(ctx, "Practitioner", id)
+	if err != nil {
+		return Link{}, err
+	}
+	if !active(found) {
+		return Link{}, noLink(unlinked, "the Practitioner is not active")
+	}
+	return Link{Source: q.source, Relationship: Practitioner, FHIRUser: "Practitioner/" + id, Label: q.label(found)}, nil
+}
+
 // read fetches one resource and makes sure that it is the one that was asked
 // for. What is missing or is something else is NotFound; an outage keeps its
 // kind.

@@ -119,12 +119,23 @@ func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pen
 	if none {
 		return Pending{}, s.promptNone(r, source)
 	}
+	launched, err := s.takeLaunch(r.Context(), p, scopes, source, app)
+	if err != nil {
+		return Pending{}, err
+	}
+	if scopes = launchScopes(scopes, launched); onlyLifetime(scopes) {
+		return Pending{}, refuse(invalidScope, "None of the scopes can be granted.")
+	}
+	patient := ""
+	if launched != nil {
+		patient = launched.Patient
+	}
 	now := s.o.Now()
 	id, _ := token.NewSecret(s.o.Rand)
 	return Pending{
 		ID: id, Client: app.ID, Source: source.ID, RedirectURI: p.get("redirect_uri"), State: p.get("state"),
 		Scopes: scopes.String(), Challenge: p.get("code_challenge"), Nonce: p.get("nonce"),
-		SignedInAfter: demand.signedInAfter(now), SignIn: demand, Created: now, Expires: now.Add(pendingTTL),
+		SignedInAfter: demand.signedInAfter(now), SignIn: demand, Launch: launched, Patient: patient, Created: now, Expires: now.Add(pendingTTL),
 	}, nil
 }
 
@@ -148,10 +159,6 @@ func checkShape(p params) error {
 		return refuse(unsupportedResponseType, "response_type must be code.")
 	case p.get("response_mode") != "" && p.get("response_mode") != "query":
 		return refuse(invalidRequest, "response_mode must be query.")
-	case p.get("launch") != "":
-		// SMART App Launch 2.2, "Launch App: EHR Launch": a handle this server
-		// did not hand out.
-		return refuse(invalidRequest, "launch is not known.")
 	}
 	return nil
 }
@@ -237,10 +244,10 @@ func (s *Server) grantable(asked string, app client.Client) (scope.Set, error) {
 }
 
 // grantableName lists the identity and context scopes that do something here.
-// The rest is left out: launch and launch/encounter need an EHR launch.
+// Of these, launchScopes leaves out what needs a launch from the EHR.
 func grantableName(name string) bool {
 	switch name {
-	case scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient, scope.OnlineAccess, scope.OfflineAccess:
+	case scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient, scope.Launch, scope.LaunchEncounter, scope.OnlineAccess, scope.OfflineAccess:
 		return true
 	}
 	return false
@@ -249,7 +256,8 @@ func grantableName(name string) bool {
 // grantableResource narrows to what a patient app may have. Granular scopes are
 // granted as they are asked for, where their parameters are enforced.
 func (s *Server) grantableResource(r scope.Resource) (scope.Resource, bool) {
-	if r.Level != scope.Patient || !s.grantablePart(r) {
+	// User level reaches no further than the one patient of the token.
+	if (r.Level != scope.Patient && r.Level != scope.User) || !s.grantablePart(r) {
 		return scope.Resource{}, false
 	}
 	if r.Type != scope.AnyType && !s.o.KnownType(r.Type) {

@@ -133,18 +133,22 @@ func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return name == scope.FHIRUser || name == scope.Profile
 		})
 	}
+	launched, err := s.grantContext(st)
+	if err != nil {
+		return s.answerError(w, r, st.answer(), err)
+	}
 	id, _ := token.NewSecret(s.o.Rand)
 	code, digest := token.NewSecret(s.o.Rand)
 	grant := token.Grant{
 		ID: id, Client: st.app.ID, Source: st.source.ID, Patient: st.patient.ID,
-		PersonIssuer: st.person.Issuer, PersonSubject: st.person.Subject, FHIRUser: user,
+		PersonIssuer: st.person.Issuer, PersonSubject: st.person.Subject, FHIRUser: user, Context: launched,
 		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.grantEnd(now, agreed, said.until),
 	}
 	// Recorded first: a grant that nobody can account for must not exist.
 	if err := s.o.Recorder.Record(ctx, st.event("granted", id, agreed)); err != nil {
 		return s.answerError(w, r, st.answer(), unavailable(err, "record a decision"))
 	}
-	err := s.o.Tokens.CreateGrant(ctx, grant, token.Code{
+	err = s.o.Tokens.CreateGrant(ctx, grant, token.Code{
 		Digest: digest, RedirectURI: st.pending.RedirectURI, Challenge: st.pending.Challenge,
 		Nonce: st.pending.Nonce, Expires: now.Add(codeTTL),
 	})

@@ -42,6 +42,9 @@ type Source struct {
 
 	SignIn Assurance // how sure every sign-in must be
 	StepUp []StepUp  // and how much surer for some scopes
+
+	LaunchSHA256 []byte // SHA-256 of the credential with which its EHR launches apps; nil: it cannot
+	Style        []byte // JSON object that apps find at smart_style_url; nil: none
 }
 
 // SignIn knows who sits at the browser.
@@ -57,6 +60,10 @@ type SignIn interface {
 // Patients knows whom a person may act for.
 type Patients interface {
 	For(ctx context.Context, p Person, source string) ([]Patient, error)
+	// Launched gives a patient of a launch from the EHR, with p's own reference
+	// as a practitioner in FHIRUser; false when p is none there, or when there
+	// is no such patient.
+	Launched(ctx context.Context, p Person, source, patient string) (Patient, bool, error)
 }
 
 // Pages draws what people see. Each form posts to the path given in the view.

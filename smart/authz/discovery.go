@@ -50,8 +50,8 @@ type openIDConfiguration struct {
 
 // capabilities are those that work, and nothing else (requirements 352-371 of
 // SMART App Launch 2.2: each listed one SHALL work).
-func capabilities() []string {
-	return []string{
+func (s *Server) capabilities(src Source) []string {
+	out := []string{
 		"launch-standalone",
 		"authorize-post",
 		"client-public",
@@ -62,9 +62,17 @@ func capabilities() []string {
 		"permission-offline",
 		"permission-online",
 		"permission-patient",
+		"permission-user",
 		"permission-v1",
 		"permission-v2",
 	}
+	if s.launches(src) {
+		out = append(out, "launch-ehr", "context-ehr-patient", "context-ehr-encounter", "context-banner")
+		if len(src.Style) > 0 {
+			out = append(out, "context-style")
+		}
+	}
+	return out
 }
 
 func authMethods() []string {
@@ -91,7 +99,7 @@ func (s *Server) url(path string) string { return s.o.Issuer + path }
 // SMARTConfiguration serves the smart-configuration of one source, to be
 // mounted below its FHIR base.
 func (s *Server) SMARTConfiguration(source string) http.Handler {
-	_, known := s.source(source)
+	src, known := s.source(source)
 	return crossOrigin(http.MethodGet, handler.Adapt(func(w http.ResponseWriter, r *http.Request) error {
 		if !known {
 			return &Error{Code: invalidRequest, Description: "There is no such FHIR base here.", Status: http.StatusNotFound}
@@ -100,7 +108,7 @@ func (s *Server) SMARTConfiguration(source string) http.Handler {
 			Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
 			AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
 			AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
-			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: capabilities(),
+			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: s.capabilities(src),
 		})
 	}, writeError))
 }

@@ -38,7 +38,7 @@ func TestSMARTConfigurationSaysWhatWorks(t *testing.T) {
 		"code_challenge_methods_supported":                 []any{"S256"},
 		"capabilities": []any{
 			"launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric", "client-confidential-asymmetric", "sso-openid-connect",
-			"context-standalone-patient", "permission-offline", "permission-online", "permission-patient", "permission-v1", "permission-v2",
+			"context-standalone-patient", "permission-offline", "permission-online", "permission-patient", "permission-user", "permission-v1", "permission-v2",
 		},
 	}
 	if d := cmp.Diff(want, got.body); d != "" {

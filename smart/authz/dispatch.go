@@ -35,6 +35,7 @@ const (
 	stageNoRecord
 	stageChoose
 	stageConsent
+	stageNotTheirs // a launch for somebody else
 )
 
 // serveContinue is the dispatcher: every page, and the sign-in, comes back to
@@ -50,6 +51,8 @@ func (s *Server) serveContinue(w http.ResponseWriter, r *http.Request) error {
 	case stageNoRecord:
 		return &problem{kind: fault.Forbidden, title: "We found no record for you",
 			detail: "You are signed in, but there is no health record here that you may open. Nothing was shared with the app. Please ask " + st.source.Name + " for help."}
+	case stageNotTheirs:
+		return s.notTheirs(w, r, st)
 	case stageChoose:
 		seeOther(w, s.local(pathPatient, st.pending.ID))
 	case stageConsent:
@@ -149,6 +152,9 @@ func (s *Server) decide(r *http.Request, st step) (step, error) {
 	st.person = person
 	if !st.satisfied() {
 		return st, nil
+	}
+	if st.pending.Launch != nil {
+		return s.decideLaunched(ctx, st)
 	}
 	patients, err := s.o.Patients.For(ctx, person, st.source.ID)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 const (
 	invalidRequest          = "invalid_request"           // RFC 6749 §4.1.2.1, §5.2
 	invalidClient           = "invalid_client"            // RFC 6749 §5.2
+	invalidToken            = "invalid_token"             // RFC 6750 §3.1
 	invalidGrant            = "invalid_grant"             // RFC 6749 §5.2
 	invalidScope            = "invalid_scope"             // RFC 6749 §4.1.2.1
 	unauthorizedClient      = "unauthorized_client"       // RFC 6749 §4.1.2.1

@@ -371,7 +371,7 @@ func TestScopesThatCannotBeGrantedAreLeftOut(t *testing.T) {
 	for _, c := range []struct{ name, app, asked, want string }{
 		{"unknown words and malformed scopes", publicApp, "email address patient/Observation.sr Patient/Observation.rs patient/Observation.rs", "patient/Observation.rs"},
 		{"types that do not exist", publicApp, "patient/Unknown.rs patient/Observation.rs", "patient/Observation.rs"},
-		{"other levels", publicApp, "user/Observation.rs system/*.rs patient/Observation.rs", "patient/Observation.rs"},
+		{"system level", publicApp, "user/Observation.rs system/*.rs patient/Observation.rs", "user/Observation.rs patient/Observation.rs"},
 		{"granular scopes", publicApp, "patient/Observation.rs?category=a|b patient/Condition.rs", "patient/Condition.rs"},
 		{"writing", publicApp, "patient/Observation.write patient/Appointment.cruds patient/Condition.* patient/Patient.c", "patient/Appointment.rs patient/Condition.read"},
 		{"launch contexts that there are not", publicApp, "launch launch/encounter openid", "openid"},

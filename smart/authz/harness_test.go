@@ -75,7 +75,9 @@ type people struct {
 	patients map[string][]authz.Patient
 	err      error
 	starts   int
-	asked    authz.SignInRequest // of the last Start
+
+	practitioners map[string]string   // by subject, at the source "demo"
+	asked         authz.SignInRequest // of the last Start
 }
 
 func (p *people) Current(r *http.Request, source string) (authz.Person, bool) {
@@ -124,6 +126,18 @@ func (p *people) For(_ context.Context, who authz.Person, source string) ([]auth
 		return nil, errors.New("an unknown source")
 	}
 	return p.patients[who.Subject], nil
+}
+
+func (p *people) Launched(_ context.Context, who authz.Person, source, patient string) (authz.Patient, bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return authz.Patient{}, false, p.err
+	}
+	if source != "demo" || p.practitioners[who.Subject] == "" || patient == "p404" {
+		return authz.Patient{}, false, nil
+	}
+	return authz.Patient{ID: patient, Label: "Somebody", FHIRUser: p.practitioners[who.Subject]}, true, nil
 }
 
 func (p *people) set(change func(p *people)) {

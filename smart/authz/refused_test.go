@@ -104,7 +104,7 @@ func TestRefusedAuthorizeParameters(t *testing.T) {
 		{"code_challenge_method twice, downgraded", again("code_challenge_method", "plain"), "invalid_request"},
 		{"no scope", without("scope"), "invalid_scope"},
 		{"blank scope", set("scope", " "), "invalid_scope"},
-		{"scope with nothing to grant", set("scope", "offline_access user/*.read patient/Observation.write email"), "invalid_scope"},
+		{"scope with nothing to grant", set("scope", "offline_access system/*.read launch launch/encounter patient/Observation.write email"), "invalid_scope"},
 		{"scope with a quote", set("scope", `openid "patient/*.rs"`), "invalid_scope"},
 		{"scope with a line break", set("scope", "openid\npatient/*.rs"), "invalid_scope"},
 		{"scope twice", again("scope", "openid"), "invalid_request"},

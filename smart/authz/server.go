@@ -15,6 +15,7 @@ import (
 
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/launch"
 	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -43,6 +44,7 @@ const (
 	pathPatient       = "/oauth/patient"
 	pathConsent       = "/oauth/consent"
 	pathJWKS          = "/oauth/jwks"
+	pathLaunch        = "/ehr/launch"
 	pathOpenIDConfig  = "/.well-known/openid-configuration"
 	paramRequest      = "request" // names the pending request in the pages' URLs
 	paramAfterSignIn  = "after"
@@ -67,6 +69,7 @@ type Options struct {
 	Patients Patients
 	Pages    Pages
 	Recorder Recorder
+	Launches launch.Store // nil: no EHR launches apps
 
 	// KnownType tells whether a resource type exists; nil: any that looks like
 	// one. Scopes for others are not granted.
@@ -148,6 +151,9 @@ func checkOptions(o *Options) (*url.URL, error) {
 		if _, err := checkURL(src.Base); err != nil {
 			return nil, fmt.Errorf("authz: the Base of source %q %w", src.ID, err)
 		}
+		if err := checkStyleDocument(src.Style); err != nil {
+			return nil, fmt.Errorf("authz: the Style of source %q %w", src.ID, err)
+		}
 		if slices.ContainsFunc(o.Sources[:i], func(b Source) bool { return b.ID == src.ID || b.Base == src.Base }) {
 			return nil, fmt.Errorf("authz: there are two sources with the ID or the Base of %q", src.ID)
 		}
@@ -207,6 +213,8 @@ func (s *Server) Mount(r *mux.Router) {
 	page(pathConsent, s.takeConsent, http.MethodPost)
 
 	r.Handle(pathToken, crossOrigin(http.MethodPost, handler.Adapt(s.serveToken, writeError)))
+	r.Handle(pathLaunch, handler.Adapt(s.serveLaunch, writeError))
+	r.Handle(pathStyle+"{name}", crossOrigin(http.MethodGet, handler.Adapt(s.serveStyle, writeError)))
 	r.Handle(pathJWKS, crossOrigin(http.MethodGet, handler.Adapt(s.serveJWKS, writeError)))
 	r.Handle(pathOpenIDConfig, crossOrigin(http.MethodGet, handler.Adapt(s.serveOpenIDConfiguration, writeError)))
 }

@@ -41,6 +41,7 @@ type tokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Patient      string `json:"patient,omitempty"`
+	contextMembers
 }
 
 func (s *Server) grantTypes() []string { return slices.Sorted(maps.Keys(s.grants)) }
@@ -145,10 +146,14 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 	response := tokenResponse{
 		AccessToken: secret, TokenType: "Bearer", ExpiresIn: int64(ends.Sub(now) / time.Second), Scope: got.scopes,
 	}
-	// An app that asked for a patient's data needs to know whose it got, even
-	// if it forgot to ask (SMART App Launch 2.2, requirement 164).
-	if scopes.Has(scope.LaunchPatient) || len(scopes.Resources) > 0 {
+	// An app that asked for a patient's data, or was launched for one, needs to
+	// know whose it got, even if it forgot to ask (SMART App Launch 2.2,
+	// requirement 164). One that asked who somebody is does not.
+	if scopes.Has(scope.LaunchPatient) || len(scopes.Resources) > 0 || g.Context != "" {
 		response.Patient = g.Patient
+	}
+	if response.contextMembers, err = contextOf(g); err != nil {
+		return tokenResponse{}, err
 	}
 	if scopes.Has(scope.OpenID) {
 		response.IDToken, err = s.o.Signer.SignIDToken(ctx, s.idToken(got, scopes, secret, now, ends))

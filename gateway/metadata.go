@@ -78,7 +78,7 @@ func (g *Gateway) restOf(known *upstream.Capabilities) (r4.CapabilityStatementRe
 	cors := true
 	smart := "SMART-on-FHIR"
 	system := "http://terminology.hl7.org/CodeSystem/restful-security-service"
-	description := "OAuth2 using SMART App Launch 2.2; a token opens the record of one patient."
+	description := "OAuth2 using SMART App Launch 2.2; a token opens the record of one patient. Scopes for a part of a type (?category=system|code) are listed in scopes_supported of .well-known/smart-configuration."
 	rest := r4.CapabilityStatementRest{
 		Mode: r4.RestfulCapabilityModeServer,
 		Security: &r4.CapabilityStatementRestSecurity{

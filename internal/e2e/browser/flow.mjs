@@ -3,7 +3,8 @@
 //
 //   PORTICO_APP_URL=http://localhost:8083 ARTIFACTS=/tmp/shots node flow.mjs [scenario]
 
-import { check, env, findings, launch, look, note, policyOf, scenario } from "./lib.mjs";
+import { choices } from "./choice.mjs";
+import { check, env, findings, launch, look, note, policyOf, scenario, signIn } from "./lib.mjs";
 
 const byPart = (id) => `#tabs a[href="#${id}"]`;
 const APP = new RegExp("/app\\.html");
@@ -13,10 +14,6 @@ async function connect(page) {
   await page.goto(`${env.app}/`);
   await page.getByRole("link", { name: /^Connect to \S/ }).click();
   await page.waitForSelector("button[name=person]");
-}
-
-async function signIn(page, login) {
-  await page.locator(`button[name=person][value="${login}"]`).click();
 }
 
 const allow = (page) => page.getByRole("button", { name: "Allow", exact: true }).click();
@@ -206,7 +203,7 @@ async function parts(page) {
 const only = process.argv[2];
 const browser = await launch();
 try {
-  for (const [name, story] of Object.entries(stories)) {
+  for (const [name, story] of Object.entries({ ...stories, ...choices })) {
     if (!only || name.includes(only)) await scenario(browser, name, story);
   }
 } finally {

@@ -140,6 +140,15 @@ async function targets(page, name) {
   for (const s of small) note(`${name}: target too small: ${s}`);
 }
 
+// signIn picks a person on the provider's page.
+export async function signIn(page, login) {
+  const person = page.locator(`button[name=person][value="${login}"]`);
+  if (await person.count()) return person.click();
+  await page.fill("input[name=login]", login);
+  await page.fill("input[name=password]", env.password);
+  return page.press("input[name=password]", "Enter");
+}
+
 // policyOf reads the policy of the page's own answer.
 export function policyOf(response) {
   return response?.headers()["content-security-policy"] ?? "";

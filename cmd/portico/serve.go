@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/portico-fhir/portico/config"
@@ -52,16 +53,41 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	stopAdmin, err := serveAdmin(ctx, cfg, a.Admin, log)
+	if err != nil {
+		return errors.Join(err, l.Close(), a.Close(ctx))
+	}
 	log.Info("Portico is ready", "version", version, "public_url", cfg.PublicURL, "listen", l.Addr().String(), "tls", cfg.TLS != nil)
 	err = l.serve(ctx, a.Handler)
 	// Requests are done or were cut; what they began must still be written.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	err = errors.Join(err, l.Close(), a.Close(closing))
+	err = errors.Join(err, l.Close(), stopAdmin(), a.Close(closing))
 	if err == nil {
 		log.Info("Portico has stopped")
 	}
 	return err
+}
+
+// serveAdmin serves the operator's API on a listener of its own until ctx ends;
+// what it returns waits for that.
+func serveAdmin(ctx context.Context, cfg *config.Config, api http.Handler, log *slog.Logger) (func() error, error) {
+	if api == nil {
+		return func() error { return nil }, nil
+	}
+	// Loopback only: the credential would travel in the clear.
+	l, err := listen(ctx, listenOptions{Address: cfg.Admin.Listen, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	log.Info("the operator's API is ready", "listen", l.Addr().String())
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- l.serve(ctx, api) }()
+	return func() error {
+		cancel()
+		return errors.Join(<-ended, l.Close())
+	}, nil
 }
 
 // newLog makes the operational log.

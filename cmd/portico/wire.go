@@ -23,19 +23,18 @@ import (
 	"github.com/portico-fhir/portico/gateway/store"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
-	outbound "github.com/portico-fhir/portico/internal/fetch"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/internal/seal"
 	"github.com/portico-fhir/portico/smart/authz"
 	"github.com/portico-fhir/portico/smart/client"
-	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
 )
 
 // app is Portico put together: what a listener serves, and how it ends.
 type app struct {
 	Handler http.Handler
+	Admin   http.Handler // of the operator's own listener; nil: there is none
 	Close   func(ctx context.Context) error
 }
 
@@ -59,18 +58,16 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
-	root, err := w.assemble(ctx)
+	a, err := w.assemble(ctx)
 	if err != nil {
 		return nil, errors.Join(err, w.store.Close())
 	}
 	stop := sweep(log, w.store)
-	return &app{
-		Handler: root,
-		Close: func(context.Context) error {
-			stop()
-			return w.store.Close()
-		},
-	}, nil
+	a.Close = func(context.Context) error {
+		stop()
+		return w.store.Close()
+	}
+	return a, nil
 }
 
 func (w *wiring) open(ctx context.Context) error {
@@ -113,7 +110,7 @@ func credentials(a config.Auth) func(*http.Request) {
 	}
 }
 
-func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
+func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	drawn, err := pages.New(pages.Options{Sources: w.sources, Now: time.Now})
 	if err != nil {
 		return nil, err
@@ -126,11 +123,15 @@ func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := w.authorizationServer(ctx, links, signIn, drawn)
+	apps, err := w.register()
 	if err != nil {
 		return nil, err
 	}
-	data, err := w.gateway(server)
+	server, err := w.authorizationServer(ctx, apps, links, signIn, drawn)
+	if err != nil {
+		return nil, err
+	}
+	data, err := w.gateway(server, apps)
 	if err != nil {
 		return nil, err
 	}
@@ -138,13 +139,22 @@ func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	data.Mount(r)
 	server.Mount(r)
+	apps.server.Mount(r)
 	signIn.Mount(r)
 	drawn.Mount(r)
 	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)
-	return handler.Wrap(handler.Options{
+	admin, err := w.admin(apps)
+	if err != nil {
+		return nil, err
+	}
+	root, err := handler.Wrap(handler.Options{
 		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
 		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &app{Handler: root, Admin: admin}, nil
 }
 
 func (w *wiring) links() (*enroll.Resolver, error) {
@@ -188,22 +198,14 @@ func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.Rely
 	})
 }
 
-func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver, signIn *login.RelyingParty, drawn *pages.Pages) (*authz.Server, error) {
-	clients, err := registry(w.cfg.Clients)
-	if err != nil {
-		return nil, err
-	}
+func (w *wiring) authorizationServer(ctx context.Context, apps *registered, links *enroll.Resolver, signIn *login.RelyingParty, drawn *pages.Pages) (*authz.Server, error) {
 	signer, err := token.NewSigner(ctx, token.SignerOptions{Keys: w.store, Now: time.Now, Rand: rand.Reader})
 	if err != nil {
 		return nil, err
 	}
-	outside, err := outbound.New(outbound.Options{})
-	if err != nil {
-		return nil, err
-	}
 	return authz.New(authz.Options{
-		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: clients, Tokens: w.store, Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store,
-		Keys: client.NewKeys(outside, time.Now), Used: w.store,
+		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: apps.clients, Tokens: token.OfUsableClients(w.store, apps.clients), Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store,
+		Keys: apps.keys, Used: w.store,
 		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store}, Launches: w.store,
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
 		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
@@ -211,25 +213,24 @@ func (w *wiring) authorizationServer(ctx context.Context, links *enroll.Resolver
 	})
 }
 
-func registry(configured []config.Client) (client.Registry, error) {
+func registry(configured []config.Client) (*client.Static, error) {
 	var clients []client.Client
 	for _, c := range configured {
 		one := client.Client{
 			ID: c.ID, Name: c.Name, Owner: c.Owner, URL: c.URL, Auth: client.Public, RedirectURIs: c.RedirectURIs,
 			AnyLoopbackPort: c.AnyLoopbackPort, Scopes: strings.Join(c.Scopes, " "), Sources: c.Sources,
+			Logo: c.Logo, Contacts: c.Contacts, Terms: c.Terms, Policy: c.Policy, LaunchURIs: c.LaunchURIs,
+			AccessTTL: c.AccessLifetime, GrantTTL: c.GrantLifetime,
 		}
 		if err := credentialsOf(c, &one); err != nil {
 			return nil, err
 		}
 		clients = append(clients, one)
 	}
-	return client.NewStatic(client.Options{Clients: clients, CheckScopes: func(s string) error {
-		_, err := scope.Parse(s)
-		return err
-	}})
+	return client.NewStatic(client.Options{Clients: clients, CheckScopes: checkScopes})
 }
 
-func (w *wiring) gateway(server *authz.Server) (*gateway.Gateway, error) {
+func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gateway, error) {
 	sealer, err := w.ring.For("page")
 	if err != nil {
 		return nil, err
@@ -239,7 +240,7 @@ func (w *wiring) gateway(server *authz.Server) (*gateway.Gateway, error) {
 		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], PageSize: s.MaxPageSize})
 	}
 	return gateway.New(gateway.Options{
-		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: w.store, Now: time.Now},
+		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
 		Audit: w.store, Pages: sealer, SMART: server.SMARTConfiguration,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
 	})

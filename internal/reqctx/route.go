@@ -14,7 +14,7 @@ var fixed = map[string]bool{
 	"/": true, "/livez": true, "/readyz": true, "/metrics": true, "/favicon.ico": true,
 	"/oauth/authorize": true, "/oauth/token": true, "/oauth/continue": true, "/oauth/patient": true,
 	"/oauth/consent": true, "/oauth/jwks": true, "/oauth/introspect": true, "/oauth/revoke": true,
-	"/oauth/register": true, "/oauth/userinfo": true,
+	"/oauth/register": true, "/oauth/developer/check-assertion": true, "/oauth/developer/refusals": true, "/oauth/userinfo": true,
 	"/.well-known/openid-configuration": true,
 	"/login/start":                      true, "/login/callback": true, "/logout": true,
 	"/login/back-channel-logout": true, "/ehr/launch": true, "/oauth/par": true,
@@ -46,6 +46,9 @@ func (r Router) Route(path string) string {
 	case "fhir":
 		return r.fhirRoute(segments)
 	case "oauth", "login":
+		if len(segments) == 3 && segments[1] == "register" {
+			return "/oauth/register/{client}"
+		}
 		return "/" + segments[0] + "/{other}"
 	default:
 		return "/{other}"

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/internal/fetch"
+	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/smart/apps"
+	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/scope"
+)
+
+// registered is everything about apps that other parts need.
+type registered struct {
+	clients *client.Apps
+	keys    *client.Keys
+	server  *apps.Server
+	desk    *apps.Desk
+	urls    *fetch.Fetcher
+}
+
+func checkScopes(s string) error {
+	_, err := scope.Parse(s)
+	return err
+}
+
+// register puts together where apps come from.
+func (w *wiring) register() (*registered, error) {
+	static, err := registry(w.cfg.Clients)
+	if err != nil {
+		return nil, err
+	}
+	out := &registered{}
+	if out.clients, err = client.NewApps(static, w.store); err != nil {
+		return nil, err
+	}
+	out.urls, err = fetch.New(fetch.Options{Allow: w.cfg.Outside.AllowAddresses, InsecureAllowHTTP: w.cfg.Outside.InsecurePlainHTTP})
+	if err != nil {
+		return nil, err
+	}
+	out.keys = client.NewKeys(out.urls, time.Now)
+	var believed []apps.Statement
+	for _, s := range w.cfg.Registration.Statements {
+		believed = append(believed, apps.Statement{Issuer: s.Issuer, JWKSURI: s.JWKSURI})
+	}
+	out.server, err = apps.New(apps.Options{
+		Issuer: w.cfg.PublicURL, Mode: apps.Mode(w.cfg.Registration.Mode), Store: w.store,
+		Configured:  func(id string) bool { return out.clients.Configured(context.Background(), id) },
+		CheckScopes: checkScopes, URLs: out.urls, Keys: out.keys, Statements: believed,
+		MustState: w.cfg.Registration.RequireStatement, PerHour: w.cfg.Registration.PerHour,
+		Addr: clientAddr(w.cfg.TrustedProxies),
+		Source: func(id string) bool {
+			return slices.ContainsFunc(w.cfg.Sources, func(s config.Source) bool { return s.ID == id })
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.desk, err = apps.NewDesk(out.server, static, appDecisions{w.store})
+	return out, err
+}
+
+// admin gives the operator's API, nil when there is none.
+func (w *wiring) admin(r *registered) (http.Handler, error) {
+	if w.cfg.Admin == nil {
+		return nil, nil
+	}
+	api, err := r.desk.Handler(w.cfg.Admin.Credential.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return handler.Wrap(handler.Options{Next: api, Log: w.log.With("listener", "admin"), Route: adminRoute})
+}
+
+// adminRoute names the paths of the operator's API for the log, without ids.
+func adminRoute(path string) string {
+	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
+	case parts[0] != "apps":
+		return "/{other}"
+	case len(parts) == 1:
+		return "/apps"
+	case len(parts) == 3 && slices.Contains([]string{"approve", "suspend", "secret"}, parts[2]):
+		return "/apps/{client}/" + parts[2]
+	default:
+		return "/apps/{client}"
+	}
+}
+
+// appDecisions writes what operators decide about apps into the audit.
+type appDecisions struct{ sink audit.Sink }
+
+var _ apps.Recorder = appDecisions{}
+
+// Record implements apps.Recorder.
+func (d appDecisions) Record(ctx context.Context, e apps.Decision) error {
+	id, err := randomHex()
+	if err != nil {
+		return fmt.Errorf("portico: event id: %w", err)
+	}
+	return d.sink.Record(ctx, audit.Event{
+		ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Client: e.App, PersonIss: "operator", PersonSub: e.By,
+		Interaction: e.What, Outcome: audit.Decided, Status: http.StatusOK,
+	})
+}

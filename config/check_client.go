@@ -29,6 +29,9 @@ func checkCredentials(r *report, env environment, key string, cl *Client) {
 	case !hasKeys && len(cl.Secret.Reveal()) < minSecret:
 		r.add(key+".secret", "is too short to be safe; use %d characters or more: openssl rand -base64 32", minSecret)
 	}
+	if cl.Type == ClientPublic && cl.Introspects {
+		r.add(key+".introspects", "is for clients that can prove who they are; remove it or set type: confidential")
+	}
 	checkKeys(r, env, key, cl)
 	if cl.IDTokenAlg != "" {
 		oneOf(r, key+".id_token_signed_response_alg", cl.IDTokenAlg, algRS256, algES256)

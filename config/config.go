@@ -172,6 +172,7 @@ type Client struct {
 	Secret          Secret   `yaml:"secret"`
 	JWKSFile        string   `yaml:"jwks_file"` // absolute or relative to the configuration file; Load makes it usable
 	JWKSURI         string   `yaml:"jwks_uri"`
+	Introspects     bool     `yaml:"introspects"`
 	IDTokenAlg      string   `yaml:"id_token_signed_response_alg"` // empty: RS256
 	RedirectURIs    []string `yaml:"redirect_uris"`
 	AnyLoopbackPort bool     `yaml:"any_loopback_port"`

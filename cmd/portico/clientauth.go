@@ -13,7 +13,7 @@ import (
 // of the configuration is long and random, so its plain digest is enough; those
 // that Portico makes and keeps itself are kept as argon2id.
 func credentialsOf(c config.Client, out *client.Client) error {
-	out.IDTokenAlg = c.IDTokenAlg
+	out.IDTokenAlg, out.Introspects = c.IDTokenAlg, c.Introspects
 	switch {
 	case c.Type != config.ClientConfidential:
 	case c.JWKSFile != "":

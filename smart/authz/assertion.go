@@ -10,9 +10,11 @@ import (
 // audiences are the names of this server that the aud of a client assertion may
 // have: the URL of the token endpoint, as SMART App Launch 2.2 wants it, and the
 // issuer, which clients of OpenID Connect put there (RFC 7523 §3 leaves it
-// open). There is one authorization server behind both, so nobody else's
-// assertion can be meant.
-func (s *Server) audiences() []string { return []string{s.url(pathToken), s.o.Issuer} }
+// open); or the endpoint that it is sent to. There is one authorization server
+// behind all, so nobody else's assertion can be meant, and each is good once.
+func (s *Server) audiences() []string {
+	return []string{s.url(pathToken), s.o.Issuer, s.url(pathIntrospect), s.url(pathRevoke)}
+}
 
 // authenticateByAssertion is client authentication with private_key_jwt
 // (RFC 7523 §2.2; SMART App Launch 2.2, "Client Authentication: Asymmetric").

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/smart/client"
@@ -15,6 +16,8 @@ type smartConfiguration struct {
 	JWKSURI               string   `json:"jwks_uri"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
@@ -27,23 +30,31 @@ type smartConfiguration struct {
 // openIDConfiguration is {issuer}/.well-known/openid-configuration (OpenID
 // Connect Discovery 1.0 §3, RFC 8414, RFC 9207 §3).
 type openIDConfiguration struct {
-	Issuer                string   `json:"issuer"`
-	JWKSURI               string   `json:"jwks_uri"`
-	AuthorizationEndpoint string   `json:"authorization_endpoint"`
-	TokenEndpoint         string   `json:"token_endpoint"`
-	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
-	AuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
-	GrantTypes            []string `json:"grant_types_supported"`
-	Scopes                []string `json:"scopes_supported"`
-	ResponseTypes         []string `json:"response_types_supported"`
-	ResponseModes         []string `json:"response_modes_supported"`
-	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
-	SubjectTypes          []string `json:"subject_types_supported"`
-	SigningAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
-	Claims                []string `json:"claims_supported"`
-	IssInResponse         bool     `json:"authorization_response_iss_parameter_supported"`
-	ClaimsParameter       bool     `json:"claims_parameter_supported"`
-	RequestParameter      bool     `json:"request_parameter_supported"`
+	Issuer                string `json:"issuer"`
+	JWKSURI               string `json:"jwks_uri"`
+	AuthorizationEndpoint string `json:"authorization_endpoint"`
+	TokenEndpoint         string `json:"token_endpoint"`
+	IntrospectionEndpoint string `json:"introspection_endpoint"`
+	RevocationEndpoint    string `json:"revocation_endpoint"`
+	// Absent would mean client_secret_basic alone (RFC 8414 §2).
+	RevocationAuth    []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAlgs    []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuth []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+
+	AuthMethods       []string `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgorithms    []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	GrantTypes        []string `json:"grant_types_supported"`
+	Scopes            []string `json:"scopes_supported"`
+	ResponseTypes     []string `json:"response_types_supported"`
+	ResponseModes     []string `json:"response_modes_supported"`
+	ChallengeMethods  []string `json:"code_challenge_methods_supported"`
+	SubjectTypes      []string `json:"subject_types_supported"`
+	SigningAlgorithms []string `json:"id_token_signing_alg_values_supported"`
+	Claims            []string `json:"claims_supported"`
+	IssInResponse     bool     `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter   bool     `json:"claims_parameter_supported"`
+	RequestParameter  bool     `json:"request_parameter_supported"`
 	// Absent would mean true (OpenID Connect Discovery 1.0 §3).
 	RequestURIParameter bool `json:"request_uri_parameter_supported"`
 }
@@ -107,6 +118,7 @@ func (s *Server) SMARTConfiguration(source string) http.Handler {
 		return serveDocument(w, r, smartConfiguration{
 			Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
 			AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
+			IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke),
 			AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
 			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: s.capabilities(src),
 		})
@@ -117,7 +129,11 @@ func (s *Server) serveOpenIDConfiguration(w http.ResponseWriter, r *http.Request
 	return serveDocument(w, r, openIDConfiguration{
 		Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS),
 		AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
-		AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
+		IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke),
+		RevocationAuth: authMethods(), RevocationAlgs: client.AssertionAlgorithms(),
+		IntrospectionAuth: slices.DeleteFunc(append(authMethods(), "Bearer"), func(m string) bool { return m == "none" }),
+		IntrospectionAlgs: client.AssertionAlgorithms(),
+		AuthMethods:       authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
 		ResponseTypes: []string{"code"}, ResponseModes: []string{"query"}, ChallengeMethods: []string{"S256"},
 		SubjectTypes: []string{"public"}, SigningAlgorithms: []string{"RS256"},
 		Claims:        []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "fhirUser", "profile"},

@@ -30,6 +30,7 @@ func TestSMARTConfigurationSaysWhatWorks(t *testing.T) {
 	want := map[string]any{
 		"issuer": h.base, "jwks_uri": h.base + "/oauth/jwks",
 		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token",
+		"introspection_endpoint": h.base + "/oauth/introspect", "revocation_endpoint": h.base + "/oauth/revoke",
 		"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		"token_endpoint_auth_signing_alg_values_supported": []any{"RS384", "ES384"},
 		"grant_types_supported":                            []any{"authorization_code", "client_credentials", "refresh_token"},

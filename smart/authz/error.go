@@ -39,7 +39,8 @@ type Error struct {
 	Status      int   // at the token endpoint; in a redirect it has no place
 	Err         error // the cause, for the operator
 
-	basic bool // answer with a challenge (RFC 6749 §5.2, invalid_client)
+	basic  bool // answer with a challenge (RFC 6749 §5.2, invalid_client)
+	bearer bool // or with that of RFC 6750 §3
 }
 
 // refuse makes an error the app caused.
@@ -102,6 +103,13 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 	if e.basic {
 		// RFC 6749 §5.2: the challenge matches the scheme the client used.
 		w.Header().Set("WWW-Authenticate", `Basic realm="token", charset="UTF-8"`)
+	}
+	if e.bearer {
+		challenge := `Bearer realm="token"`
+		if e.Code == invalidToken {
+			challenge += `, error="invalid_token"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	writeJSON(w, e.Status, map[string]string{"error": e.Code, "error_description": e.Description})
 }

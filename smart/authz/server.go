@@ -45,6 +45,8 @@ const (
 	pathConsent       = "/oauth/consent"
 	pathJWKS          = "/oauth/jwks"
 	pathLaunch        = "/ehr/launch"
+	pathIntrospect    = "/oauth/introspect"
+	pathRevoke        = "/oauth/revoke"
 	pathOpenIDConfig  = "/.well-known/openid-configuration"
 	paramRequest      = "request" // names the pending request in the pages' URLs
 	paramAfterSignIn  = "after"
@@ -215,6 +217,8 @@ func (s *Server) Mount(r *mux.Router) {
 	r.Handle(pathToken, crossOrigin(http.MethodPost, handler.Adapt(s.serveToken, writeError)))
 	r.Handle(pathLaunch, handler.Adapt(s.serveLaunch, writeError))
 	r.Handle(pathStyle+"{name}", crossOrigin(http.MethodGet, handler.Adapt(s.serveStyle, writeError)))
+	r.Handle(pathIntrospect, crossOrigin(http.MethodPost, handler.Adapt(s.serveIntrospect, writeError)))
+	r.Handle(pathRevoke, crossOrigin(http.MethodPost, handler.Adapt(s.serveRevoke, writeError)))
 	r.Handle(pathJWKS, crossOrigin(http.MethodGet, handler.Adapt(s.serveJWKS, writeError)))
 	r.Handle(pathOpenIDConfig, crossOrigin(http.MethodGet, handler.Adapt(s.serveOpenIDConfiguration, writeError)))
 }

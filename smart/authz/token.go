@@ -106,7 +106,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 func readToken(w http.ResponseWriter, r *http.Request) (params, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST, OPTIONS")
-		return params{}, &Error{Code: invalidRequest, Description: "The token endpoint takes POST.", Status: http.StatusMethodNotAllowed}
+		return params{}, &Error{Code: invalidRequest, Description: "This endpoint takes POST.", Status: http.StatusMethodNotAllowed}
 	}
 	if r.URL.RawQuery != "" {
 		return params{}, refuse(invalidRequest, "Parameters belong in the body.")
@@ -146,10 +146,7 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 	response := tokenResponse{
 		AccessToken: secret, TokenType: "Bearer", ExpiresIn: int64(ends.Sub(now) / time.Second), Scope: got.scopes,
 	}
-	// An app that asked for a patient's data, or was launched for one, needs to
-	// know whose it got, even if it forgot to ask (SMART App Launch 2.2,
-	// requirement 164). One that asked who somebody is does not.
-	if scopes.Has(scope.LaunchPatient) || len(scopes.Resources) > 0 || g.Context != "" {
+	if givesPatient(g, scopes) {
 		response.Patient = g.Patient
 	}
 	if response.contextMembers, err = contextOf(g); err != nil {

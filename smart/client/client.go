@@ -48,9 +48,11 @@ type Client struct {
 	AccessTTL time.Duration
 	GrantTTL  time.Duration
 
-	JWKS       []byte // its public keys by value (RFC 7517 §5), nil when none
-	JWKSURI    string // or by URL
-	IDTokenAlg string // the algorithm of its id_tokens; "": RS256
+	JWKS    []byte // its public keys by value (RFC 7517 §5), nil when none
+	JWKSURI string // or by URL
+	// Introspects lets it ask about everybody's tokens, as a resource server does.
+	Introspects bool
+	IDTokenAlg  string // the algorithm of its id_tokens; "": RS256
 }
 
 // Registry finds clients.

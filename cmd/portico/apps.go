@@ -10,7 +10,7 @@ import (
 
 	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/gateway/audit"
-	"github.com/portico-fhir/portico/internal/fetch"
+	outbound "github.com/portico-fhir/portico/internal/fetch"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/apps"
@@ -24,7 +24,7 @@ type registered struct {
 	keys    *client.Keys
 	server  *apps.Server
 	desk    *apps.Desk
-	urls    *fetch.Fetcher
+	urls    *outbound.Fetcher
 }
 
 func checkScopes(s string) error {
@@ -42,7 +42,7 @@ func (w *wiring) register() (*registered, error) {
 	if out.clients, err = client.NewApps(static, w.store); err != nil {
 		return nil, err
 	}
-	out.urls, err = fetch.New(fetch.Options{Allow: w.cfg.Outside.AllowAddresses, InsecureAllowHTTP: w.cfg.Outside.InsecurePlainHTTP})
+	out.urls, err = outbound.New(outbound.Options{Allow: w.cfg.Outside.AllowAddresses, InsecureAllowHTTP: w.cfg.Outside.InsecurePlainHTTP})
 	if err != nil {
 		return nil, err
 	}

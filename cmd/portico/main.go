@@ -38,6 +38,7 @@ func commands() []command {
 	return []command{
 		{"demo", "try it: an EHR, a sign-in, an app and Portico on this machine", runDemo},
 		{"serve", "run the gateway with a configuration file", runServe},
+		{"apps", "list, approve, suspend and add apps at a running server", runApps},
 		{"version", "print the version", runVersion},
 	}
 }

@@ -74,6 +74,9 @@ func (s *Server) askingClient(r *http.Request, p params) (client.Client, error) 
 		return client.Client{}, unreadable(errors.New("client_id or redirect_uri stands more than once"))
 	}
 	app, err := s.o.Clients.Client(r.Context(), p.get("client_id"))
+	if errors.Is(err, client.ErrPending) || errors.Is(err, client.ErrSuspended) {
+		return client.Client{}, notInUse(err)
+	}
 	if errors.Is(err, client.ErrUnknown) {
 		return client.Client{}, &problem{kind: fault.Invalid, title: "This app is not known here",
 			detail: "The app that sent you here is not registered. Nothing was shared with it."}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -92,4 +93,20 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// forApp is the server with the lifetimes that were fixed for one app, within
+// the bounds of all.
+func (s *Server) forApp(app client.Client) *Server {
+	if app.AccessTTL == 0 && app.GrantTTL == 0 {
+		return s
+	}
+	own := *s
+	if app.AccessTTL != 0 {
+		own.o.AccessTTL = min(max(app.AccessTTL, minAccessTTL), maxAccessTTL)
+	}
+	if app.GrantTTL != 0 {
+		own.o.GrantTTL = max(app.GrantTTL, codeTTL)
+	}
+	return &own
 }

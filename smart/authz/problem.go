@@ -7,6 +7,7 @@ import (
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
+	"github.com/portico-fhir/portico/smart/client"
 )
 
 // problem is an error that a person sees, since it must not go to the app
@@ -48,6 +49,17 @@ func forged() error {
 func unreadable(err error) error {
 	return &problem{kind: fault.Invalid, title: "This request cannot be understood", err: err,
 		detail: "The app sent you here with a request that is broken. Please tell the makers of the app."}
+}
+
+// notInUse is an app that is registered and may not be used: it waits for
+// approval, or was stopped.
+func notInUse(err error) error {
+	if errors.Is(err, client.ErrSuspended) {
+		return &problem{kind: fault.Forbidden, err: err, title: "This app has been stopped here",
+			detail: "The health system does not let it be used at the moment. Nothing was shared with it."}
+	}
+	return &problem{kind: fault.Forbidden, err: err, title: "This app is not approved yet",
+		detail: "It is registered, and waits until the health system has looked at it. Nothing was shared with it."}
 }
 
 // writeProblem is the one writer of errors for people.

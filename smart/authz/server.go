@@ -57,21 +57,23 @@ const (
 // Options say what the authorization server needs.
 type Options struct {
 	// Issuer is the public base URL without trailing slash; iss, exactly so.
-	Issuer   string
-	Sources  []Source
-	Clients  client.Registry
-	Tokens   token.Store
-	Signer   *token.Signer
-	Pending  PendingStore
-	Refresh  token.RefreshStore
-	Singles  token.AccessStore     // access tokens that nobody gave a code for
-	Keys     client.KeySource      // of clients that authenticate with private_key_jwt
-	Used     client.AssertionStore // of their assertions
-	SignIn   SignIn
-	Patients Patients
-	Pages    Pages
-	Recorder Recorder
-	Launches launch.Store // nil: no EHR launches apps
+	Issuer  string
+	Sources []Source
+	Clients client.Registry
+	// RegistrationEndpoint is where apps register themselves, "" when they may not.
+	RegistrationEndpoint string
+	Tokens               token.Store
+	Signer               *token.Signer
+	Pending              PendingStore
+	Refresh              token.RefreshStore
+	Singles              token.AccessStore     // access tokens that nobody gave a code for
+	Keys                 client.KeySource      // of clients that authenticate with private_key_jwt
+	Used                 client.AssertionStore // of their assertions
+	SignIn               SignIn
+	Patients             Patients
+	Pages                Pages
+	Recorder             Recorder
+	Launches             launch.Store // nil: no EHR launches apps
 
 	// KnownType tells whether a resource type exists; nil: any that looks like
 	// one. Scopes for others are not granted.

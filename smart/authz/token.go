@@ -87,7 +87,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// 6. Mint.
-	mint := s.mint
+	mint := s.forApp(app).mint
 	if got.grant.Service() {
 		mint = s.mintService
 	}

@@ -1,0 +1,391 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/smart/apps"
+)
+
+// `portico apps` talks to the operator's API of a server that runs: one place
+// decides, and what it decides holds at once.
+
+// appsUsage is what `portico apps` alone says.
+const appsUsage = `Usage: portico apps <what> [options] [client id]
+
+  list      the apps, or those of one -state: pending, approved, suspended
+  show      everything about one app
+  approve   let an app be used; options narrow what it may ask for
+  suspend   stop an app and every token it holds, at once; -why is needed
+  add       register an app and print its secret, once
+  secret    replace an app's secret and print the new one, once
+  delete    remove an app and end every grant to it
+
+It talks to the running server: admin.listen and admin.credential are taken
+from the configuration (-config, portico.yaml by default).
+`
+
+// operator is a caller of the operator's API.
+type operator struct {
+	base       string
+	credential string
+	by         string
+	std        streams
+}
+
+// appsFlags are the options of all `portico apps` commands.
+type appsFlags struct {
+	*flag.FlagSet
+	config, state, why, scopes, sources, access, grant string
+	id, name, owner, homepage, kind, jwksURI, jwksFile string
+	redirects, launches, contacts                      []string
+	json                                               bool
+}
+
+func newAppsFlags(what string, w io.Writer) *appsFlags {
+	f := &appsFlags{FlagSet: flag.NewFlagSet("apps "+what, flag.ContinueOnError)}
+	f.SetOutput(w)
+	list := func(into *[]string) func(string) error {
+		return func(s string) error {
+			*into = append(*into, s)
+			return nil
+		}
+	}
+	f.StringVar(&f.config, "config", "portico.yaml", "the configuration `file` of the running server")
+	f.BoolVar(&f.json, "json", false, "print JSON")
+	switch what {
+	case "list":
+		f.StringVar(&f.state, "state", "", "only apps that are pending, approved or suspended")
+	case "approve", "suspend", "secret", "delete", "add":
+		f.StringVar(&f.why, "why", "", "the reason, for the record")
+	}
+	if what == "approve" || what == "add" {
+		f.StringVar(&f.scopes, "scopes", "", "what it may ask for, separated by spaces; all that a patient app may have when left out")
+		f.StringVar(&f.sources, "sources", "", "ids of the sources it may be used with, separated by commas; all when left out")
+		f.StringVar(&f.access, "access-lifetime", "", "how long its access tokens last, such as 10m")
+		f.StringVar(&f.grant, "grant-lifetime", "", "the longest a person's yes to it lasts, such as 720h")
+	}
+	if what == "add" {
+		f.StringVar(&f.id, "id", "", "its client `id`; made up when left out")
+		f.StringVar(&f.name, "name", "", "its `name`, shown when people are asked to agree")
+		f.StringVar(&f.owner, "owner", "", "who answers for it")
+		f.StringVar(&f.homepage, "url", "", "its home page")
+		f.StringVar(&f.kind, "type", "", "public, confidential (a secret is made) or key (it has a key pair)")
+		f.StringVar(&f.jwksURI, "jwks-uri", "", "the `URL` of its public keys")
+		f.StringVar(&f.jwksFile, "jwks", "", "the `file` of its public keys")
+		f.Func("redirect", "a redirect `URI`; may be repeated", list(&f.redirects))
+		f.Func("launch", "a launch `URI` for the EHR; may be repeated", list(&f.launches))
+		f.Func("contact", "an e-mail `address`; may be repeated", list(&f.contacts))
+	}
+	return f
+}
+
+// runApps is `portico apps`.
+func runApps(ctx context.Context, args []string, std streams) error {
+	if len(args) == 0 {
+		say(std.err, "%s", appsUsage)
+		return errUsage
+	}
+	what := args[0]
+	calls := map[string]func(*operator, context.Context, *appsFlags) error{
+		"list": (*operator).list, "show": (*operator).show, "approve": (*operator).decide, "suspend": (*operator).decide,
+		"add": (*operator).add, "secret": (*operator).secret, "delete": (*operator).remove,
+	}
+	call, ok := calls[what]
+	if !ok {
+		if what == "help" || what == "-h" || what == "-help" || what == "--help" {
+			say(std.out, "%s", appsUsage)
+			return nil
+		}
+		say(std.err, "portico apps: there is no %q\n\n%s", what, appsUsage)
+		return errUsage
+	}
+	f := newAppsFlags(what, std.err)
+	rest := args[1:]
+	// The id may stand before or behind the options.
+	var id []string
+	for {
+		if err := f.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return flag.ErrHelp
+			}
+			return errUsage
+		}
+		if f.NArg() == 0 {
+			break
+		}
+		id, rest = append(id, f.Arg(0)), f.Args()[1:]
+	}
+	wanted := 1
+	if what == "list" || what == "add" {
+		wanted = 0
+	}
+	if len(id) != wanted {
+		say(std.err, "portico apps %s: %s\n", what, map[int]string{0: "takes no client id", 1: "needs one client id"}[wanted])
+		return errUsage
+	}
+	if wanted == 1 {
+		f.id = id[0]
+	}
+	f.state = strings.ToLower(f.state)
+	o, err := newOperator(f.config, std)
+	if err != nil {
+		return err
+	}
+	if what == "approve" || what == "suspend" {
+		f.kind = what
+	}
+	return call(o, ctx, f)
+}
+
+func newOperator(path string, std streams) (*operator, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, loadError(err)
+	}
+	if cfg.Admin == nil {
+		return nil, errors.New("the configuration has no admin section, so the server has no operator's API; docs/portico.example.yaml shows one")
+	}
+	o := &operator{base: "http://" + cfg.Admin.Listen, credential: cfg.Admin.Credential.Reveal(), by: "operator", std: std}
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		o.by = u.Username
+	}
+	return o, nil
+}
+
+// call sends one request and decodes the answer into out.
+func (o *operator) call(ctx context.Context, method, path string, body, out any) error {
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, o.base+path, reader)
+	if err != nil {
+		return fmt.Errorf("the operator's API: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+o.credential)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	// No proxy: the credential is for loopback alone.
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	res, err := c.Do(req)
+	if err != nil {
+		return fmt.Errorf("the server cannot be reached at %s; is it running? %w", o.base, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("the operator's API: %w", err)
+	}
+	if res.StatusCode >= http.StatusBadRequest {
+		return refusedBy(res.StatusCode, raw)
+	}
+	if out == nil || len(raw) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("the operator's API gave an answer that cannot be read: %w", err)
+	}
+	return nil
+}
+
+func refusedBy(status int, raw []byte) error {
+	var said struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if err := json.Unmarshal(raw, &said); err != nil || said.Description == "" {
+		return fmt.Errorf("the operator's API answered %d", status)
+	}
+	return fmt.Errorf("%s (%s)", said.Description, said.Code)
+}
+
+func (o *operator) list(ctx context.Context, f *appsFlags) error {
+	var got apps.List
+	if err := o.call(ctx, http.MethodGet, "/apps?"+url.Values{"state": {f.state}}.Encode(), nil, &got); err != nil {
+		return err
+	}
+	if f.json {
+		return o.print(got)
+	}
+	if len(got.Apps) == 0 {
+		say(o.std.out, "There is no such app.\n")
+		return nil
+	}
+	t := tabwriter.NewWriter(o.std.out, 0, 4, 2, ' ', 0)
+	say(t, "STATE\tCLIENT ID\tNAME\tFROM\tDECIDED\tBY\n")
+	for _, a := range got.Apps {
+		say(t, "%s\t%s\t%s\t%s\t%s\t%s\n", a.State, a.ClientID, a.Name, a.Origin, dash(a.Decided), dash(a.DecidedBy))
+	}
+	return t.Flush()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (o *operator) show(ctx context.Context, f *appsFlags) error {
+	var got apps.View
+	if err := o.call(ctx, http.MethodGet, "/apps/"+url.PathEscape(f.id), nil, &got); err != nil {
+		return err
+	}
+	return o.describe(got, f.json)
+}
+
+// describe prints an app for people.
+func (o *operator) describe(a apps.View, asJSON bool) error {
+	if asJSON {
+		return o.print(a)
+	}
+	scopes := a.Scope
+	if scopes == "" {
+		scopes = "all that a patient app may have"
+	}
+	sources := strings.Join(a.Sources, " ")
+	if sources == "" {
+		sources = "all"
+	}
+	keys := a.JWKSURI
+	if len(a.JWKS) > 0 {
+		keys = "registered by value"
+	}
+	t := tabwriter.NewWriter(o.std.out, 0, 4, 2, ' ', 0)
+	for _, line := range [][2]string{
+		{"client id", a.ClientID}, {"name", a.Name}, {"state", a.State}, {"decided", a.Decided}, {"by", a.DecidedBy}, {"why", a.Why},
+		{"from", a.Origin}, {"vouched for by", a.Software}, {"owner", a.Owner}, {"contacts", strings.Join(a.Contacts, " ")}, {"home page", a.URL},
+		{"terms", a.Terms}, {"policy", a.Policy}, {"logo", a.Logo}, {"authenticates with", a.AuthMethod}, {"keys", keys},
+		{"redirects to", strings.Join(a.RedirectURIs, " ")}, {"launched at", strings.Join(a.LaunchURIs, " ")}, {"may ask for", scopes},
+		{"sources", sources}, {"access lifetime", a.AccessLifetime}, {"grant lifetime", a.GrantLifetime}, {"secret", a.Secret},
+	} {
+		if line[1] != "" {
+			say(t, "%s\t%s\n", line[0], line[1])
+		}
+	}
+	return t.Flush()
+}
+
+func (o *operator) print(v any) error {
+	e := json.NewEncoder(o.std.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// terms is the body of a decision.
+func (o *operator) terms(f *appsFlags) map[string]any {
+	body := map[string]any{"by": o.by, "why": f.why}
+	f.Visit(func(given *flag.Flag) {
+		switch given.Name {
+		case "scopes":
+			body["scope"] = f.scopes
+		case "sources":
+			body["sources"] = strings.FieldsFunc(f.sources, func(r rune) bool { return r == ',' || r == ' ' })
+		case "access-lifetime":
+			body["access_lifetime"] = f.access
+		case "grant-lifetime":
+			body["grant_lifetime"] = f.grant
+		}
+	})
+	return body
+}
+
+func (o *operator) decide(ctx context.Context, f *appsFlags) error {
+	var got apps.View
+	if err := o.call(ctx, http.MethodPost, "/apps/"+url.PathEscape(f.id)+"/"+f.kind, o.terms(f), &got); err != nil {
+		return err
+	}
+	if f.json {
+		return o.print(got)
+	}
+	say(o.std.out, "%s (%s) is %s.\n", got.Name, got.ClientID, got.State)
+	return nil
+}
+
+func (o *operator) add(ctx context.Context, f *appsFlags) error {
+	body := o.terms(f)
+	for name, v := range map[string]string{"client_id": f.id, "client_name": f.name, "client_owner": f.owner, "client_uri": f.homepage, "jwks_uri": f.jwksURI} {
+		if v != "" {
+			body[name] = v
+		}
+	}
+	for name, v := range map[string][]string{"redirect_uris": f.redirects, "launch_uris": f.launches, "contacts": f.contacts} {
+		if len(v) > 0 {
+			body[name] = v
+		}
+	}
+	switch f.kind {
+	case "public":
+		body["token_endpoint_auth_method"] = "none"
+	case "confidential":
+		body["token_endpoint_auth_method"] = "client_secret_basic"
+	case "key":
+		body["token_endpoint_auth_method"] = "private_key_jwt"
+		if len(f.redirects) == 0 {
+			body["grant_types"] = []string{"client_credentials"}
+		}
+	default:
+		say(o.std.err, "portico apps add: -type must be public, confidential or key\n")
+		return errUsage
+	}
+	if f.jwksFile != "" {
+		keys, err := os.ReadFile(f.jwksFile)
+		if err != nil {
+			return fmt.Errorf("the keys: %w", err)
+		}
+		body["jwks"] = json.RawMessage(keys)
+	}
+	var got apps.View
+	if err := o.call(ctx, http.MethodPost, "/apps", body, &got); err != nil {
+		return err
+	}
+	if err := o.describe(got, f.json); err != nil || got.Secret == "" || f.json {
+		return err
+	}
+	say(o.std.out, "\nThe secret is shown this once. Give it to the makers of the app.\n")
+	return nil
+}
+
+func (o *operator) secret(ctx context.Context, f *appsFlags) error {
+	var got struct {
+		ClientID string `json:"client_id"`
+		Secret   string `json:"client_secret"`
+	}
+	if err := o.call(ctx, http.MethodPost, "/apps/"+url.PathEscape(f.id)+"/secret", o.terms(f), &got); err != nil {
+		return err
+	}
+	if f.json {
+		return o.print(map[string]string{"client_id": got.ClientID, "client_secret": got.Secret})
+	}
+	say(o.std.out, "%s\n", got.Secret)
+	say(o.std.err, "The old secret of %s works no more. The new one is shown this once.\n", got.ClientID)
+	return nil
+}
+
+func (o *operator) remove(ctx context.Context, f *appsFlags) error {
+	if err := o.call(ctx, http.MethodDelete, "/apps/"+url.PathEscape(f.id), o.terms(f), nil); err != nil {
+		return err
+	}
+	say(o.std.out, "%s is deleted, and every grant to it has ended.\n", f.id)
+	return nil
+}

@@ -31,26 +31,7 @@ type smartConfiguration struct {
 // openIDConfiguration is {issuer}/.well-known/openid-configuration (OpenID
 // Connect Discovery 1.0 §3, RFC 8414, RFC 9207 §3).
 type openIDConfiguration struct {
-<<<<<<<
-	RegistrationEndpoint  string   `json:"registration_endpoint,omitempty"`
-	Issuer                string   `json:"issuer"`
-	JWKSURI               string   `json:"jwks_uri"`
-	AuthorizationEndpoint string   `json:"authorization_endpoint"`
-	TokenEndpoint         string   `json:"token_endpoint"`
-	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
-	AuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
-	GrantTypes            []string `json:"grant_types_supported"`
-	Scopes                []string `json:"scopes_supported"`
-	ResponseTypes         []string `json:"response_types_supported"`
-	ResponseModes         []string `json:"response_modes_supported"`
-	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
-	SubjectTypes          []string `json:"subject_types_supported"`
-	SigningAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
-	Claims                []string `json:"claims_supported"`
-	IssInResponse         bool     `json:"authorization_response_iss_parameter_supported"`
-	ClaimsParameter       bool     `json:"claims_parameter_supported"`
-	RequestParameter      bool     `json:"request_parameter_supported"`
-=======
+	RegistrationEndpoint  string `json:"registration_endpoint,omitempty"`
 	Issuer                string `json:"issuer"`
 	JWKSURI               string `json:"jwks_uri"`
 	AuthorizationEndpoint string `json:"authorization_endpoint"`
@@ -76,7 +57,6 @@ type openIDConfiguration struct {
 	IssInResponse     bool     `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter   bool     `json:"claims_parameter_supported"`
 	RequestParameter  bool     `json:"request_parameter_supported"`
->>>>>>>
 	// Absent would mean true (OpenID Connect Discovery 1.0 §3).
 	RequestURIParameter bool `json:"request_uri_parameter_supported"`
 }

@@ -75,6 +75,9 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 	d.frame = p.frame(title, d.Source, plain(v.Person))
 	d.lasts(v, p.now())
 	d.fill(v.Scopes, !v.NothingChosen)
+	for _, text := range v.Asked {
+		d.Asked = append(d.Asked, plainLong(text))
+	}
 	return p.draw(w, "consent", http.StatusOK, target, d)
 }
 
@@ -103,13 +106,11 @@ func (d *consentPage) lasts(v authz.ConsentView, now time.Time) {
 	}
 }
 
-// fill sorts the scopes into boxes by group, into what comes with any yes, and
-// into the list for experts.
+// fill sorts the scopes into boxes by group and into what comes with any yes.
 func (d *consentPage) fill(scopes []authz.ScopeView, checked bool) {
 	byGroup := map[string][]line{}
 	said := map[string]bool{}
 	for i, s := range scopes {
-		d.Asked = append(d.Asked, plainLong(s.Value))
 		d.Writes = d.Writes || s.Write
 		if s.Required {
 			d.Hidden = append(d.Hidden, s.Value)

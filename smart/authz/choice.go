@@ -31,6 +31,7 @@ type offer struct {
 	boxes    []box
 	wildcard []scope.Resource // granted when everything of theirs is ticked
 	any      []box            // the boxes that a wildcard makes
+	joined   []scope.Resource // what else is in them
 }
 
 // offerOf divides what is asked for into boxes. Scopes for the same thing (.r
@@ -53,7 +54,7 @@ func (s *Server) offerOf(asked scope.Set) offer {
 	}
 	opened := scope.Set{Resources: o.wildcard}
 	for _, r := range asked.Resources {
-		if opened.Includes(r) {
+		if opened.Includes(r) || o.join(r) {
 			continue
 		}
 		i := slices.IndexFunc(o.boxes, func(b box) bool { return b.typ == r.Type && sameFilter(b.whole[0], r) })
@@ -66,7 +67,24 @@ func (s *Server) offerOf(asked scope.Set) offer {
 	for i := range o.boxes {
 		o.boxes[i].parts = s.piecesOf(o.boxes[i])
 	}
+	for i := range o.any {
+		if !o.any[i].isRest() {
+			o.any[i].parts = s.piecesOf(o.any[i])
+		}
+	}
 	return o
+}
+
+// join puts a scope for a whole type into the box that a wildcard of another
+// level makes for it: both open the same, so they are one thing to decide.
+func (o *offer) join(r scope.Resource) bool {
+	i := slices.IndexFunc(o.any, func(b box) bool { return b.typ == r.Type && !b.isRest() })
+	if i < 0 || len(r.Filter) > 0 || r.Type == scope.AnyType {
+		return false
+	}
+	o.any[i].whole = append(o.any[i].whole, r)
+	o.joined = append(o.joined, r)
+	return true
 }
 
 func sameFilter(a, b scope.Resource) bool { return slices.Equal(a.Filter, b.Filter) }
@@ -82,7 +100,6 @@ func (s *Server) boxOfKind(wildcard []scope.Resource, k Kind) (box, bool) {
 		return box{}, false
 	}
 	b.value = b.whole[0].String()
-	b.parts = s.piecesOf(b)
 	return b, true
 }
 
@@ -146,7 +163,7 @@ func (o offer) resources(t ticked) []scope.Resource {
 		narrowed = append(narrowed, got...)
 	}
 	if everything {
-		return append(out, o.wildcard...)
+		return append(append(out, o.wildcard...), o.joined...)
 	}
 	return append(out, narrowed...)
 }

@@ -129,6 +129,11 @@ func TestUntickingTakesAwayExactlyThat(t *testing.T) {
 		{"the rest of everything", "patient/*.rs", []string{"patient/*.rs"}, "patient/Patient.rs patient/Observation.rs patient/Condition.rs patient/DocumentReference.rs"},
 		{"what a wildcard opens anyway", "patient/*.rs patient/Observation.rs patient/Condition.rs" + problem, []string{"patient/Observation.rs"}, strings.Replace(rest, "patient/Observation.rs ", "", 1)},
 		{"everything of everything", "patient/*.rs", strings.Fields(rest + " patient/*.rs"), ""},
+		{"a part at user level", "user/Observation.rs", []string{"user/Observation.rs" + labs}, "user/Observation.rs" + vitals},
+		{"a type that is asked for at both levels", "patient/Condition.rs user/Condition.rs patient/Patient.rs", []string{"patient/Condition.rs"}, "patient/Patient.rs"},
+		{"a part of a type at both levels", "patient/Observation.rs user/Observation.rs", []string{"patient/Observation.rs" + labs}, "patient/Observation.rs" + vitals + " user/Observation.rs" + vitals},
+		{"a type under a wildcard of another level", "patient/*.rs user/Patient.rs", []string{"patient/Patient.rs", "patient/*.rs"}, "patient/Observation.rs patient/Condition.rs patient/DocumentReference.rs"},
+		{"nothing, with a wildcard and another level", "patient/*.rs user/Patient.rs", nil, "patient/*.rs user/Patient.rs"},
 		{"staying connected", "openid offline_access patient/Patient.rs", []string{"offline_access"}, "openid patient/Patient.rs"},
 		{"everything but staying connected", "offline_access patient/Patient.rs", []string{"patient/Patient.rs"}, ""},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -36,7 +37,7 @@ func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, ag
 		Action: s.local(pathConsent, st.pending.ID), CSRF: st.formToken(formConsent),
 		App: st.app.Name, AppOwner: st.app.Owner, AppURL: st.app.URL,
 		Source: st.source.Name, Person: st.person.Name, Patient: st.patient,
-		Scopes: views, Until: s.forApp(st.app).shownEnd(now, st.scopes), Ends: s.forApp(st.app).ends(now, st.scopes),
+		Scopes: views, Asked: strings.Fields(st.pending.Scopes), Until: s.forApp(st.app).shownEnd(now, st.scopes), Ends: s.forApp(st.app).ends(now, st.scopes),
 		ReturnTo: origin(st.pending.RedirectURI), NothingChosen: again,
 	})
 	return unavailable(err, "draw the consent page")

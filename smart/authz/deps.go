@@ -96,6 +96,7 @@ type ConsentView struct {
 	Person   string
 	Patient  Patient
 	Scopes   []ScopeView
+	Asked    []string  // the scopes as the app wrote them, for experts
 	Until    time.Time // when access ends; zero: when the person ends it
 	ReturnTo string    // origin of the redirect_uri, for form-action in the CSP
 

@@ -13,7 +13,7 @@ import (
 // open); or the endpoint that it is sent to. There is one authorization server
 // behind all, so nobody else's assertion can be meant, and each is good once.
 func (s *Server) audiences() []string {
-	return []string{s.url(pathToken), s.o.Issuer, s.url(pathIntrospect), s.url(pathRevoke)}
+	return []string{s.url(pathToken), s.o.Issuer, s.url(pathIntrospect), s.url(pathRevoke), s.url(pathPAR)}
 }
 
 // authenticateByAssertion is client authentication with private_key_jwt

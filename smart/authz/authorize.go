@@ -25,6 +25,10 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 
+	if p, err = s.pulled(r.Context(), p); err != nil {
+		return err
+	}
+
 	// 2. Who asks, and where may the answer go? Until both are proven good, an
 	// error is a page (RFC 6749 §4.1.2.1): anything else is an open redirector.
 	app, err := s.askingClient(r, p)
@@ -94,39 +98,61 @@ func (s *Server) askingClient(r *http.Request, p params) (client.Client, error) 
 	return app, nil
 }
 
-// checkRequest checks what is left and gives the request to keep.
-func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pending, error) {
+// examined is a request that is good as far as that can be said without a
+// browser.
+type examined struct {
+	source Source
+	scopes scope.Set
+	demand SignInDemand
+	none   bool // prompt=none
+}
+
+// examine checks everything but what depends on the browser and on launches.
+func (s *Server) examine(p params, app client.Client) (examined, error) {
 	if err := checkShape(p); err != nil {
-		return Pending{}, err
+		return examined{}, err
 	}
 	source, err := s.audience(p.get("aud"), app)
 	if err != nil {
-		return Pending{}, err
+		return examined{}, err
 	}
-	reqctx.From(r.Context()).SetSource(source.ID)
 	if err := checkChallenge(p); err != nil {
-		return Pending{}, err
+		return examined{}, err
 	}
 	// A nonce travels in JSON, which has no bytes that are not characters.
 	if n := p.get("nonce"); !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl) {
-		return Pending{}, refuse(invalidRequest, "nonce must be text.")
+		return examined{}, refuse(invalidRequest, "nonce must be text.")
 	}
 	scopes, err := s.grantable(p.get("scope"), app)
 	if err != nil {
-		return Pending{}, err
+		return examined{}, err
 	}
 	demand, none, err := readDemand(p)
 	if err != nil {
-		return Pending{}, err
+		return examined{}, err
 	}
-	if none {
-		return Pending{}, s.promptNone(r, source)
+	return examined{source: source, scopes: scopes, demand: demand, none: none}, nil
+}
+
+// checkRequest checks what is left and gives the request to keep. What can be
+// used once is used up last, when nothing else is wrong.
+func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pending, error) {
+	asked, err := s.examine(p, app)
+	if asked.source.ID != "" {
+		reqctx.From(r.Context()).SetSource(asked.source.ID)
 	}
-	launched, err := s.takeLaunch(r.Context(), p, scopes, source, app)
 	if err != nil {
 		return Pending{}, err
 	}
-	if scopes = launchScopes(scopes, launched); onlyLifetime(scopes) {
+	if asked.none {
+		return Pending{}, s.promptNone(r, asked.source)
+	}
+	launched, err := s.takeLaunch(r.Context(), p, asked.scopes, asked.source, app)
+	if err != nil {
+		return Pending{}, err
+	}
+	scopes := launchScopes(asked.scopes, launched)
+	if onlyLifetime(scopes) {
 		return Pending{}, refuse(invalidScope, "None of the scopes can be granted.")
 	}
 	patient := ""
@@ -136,9 +162,9 @@ func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pen
 	now := s.o.Now()
 	id, _ := token.NewSecret(s.o.Rand)
 	return Pending{
-		ID: id, Client: app.ID, Source: source.ID, RedirectURI: p.get("redirect_uri"), State: p.get("state"),
+		ID: id, Client: app.ID, Source: asked.source.ID, RedirectURI: p.get("redirect_uri"), State: p.get("state"),
 		Scopes: scopes.String(), Challenge: p.get("code_challenge"), Nonce: p.get("nonce"),
-		SignedInAfter: demand.signedInAfter(now), SignIn: demand, Launch: launched, Patient: patient, Created: now, Expires: now.Add(pendingTTL),
+		SignedInAfter: asked.demand.signedInAfter(now), SignIn: asked.demand, Launch: launched, Patient: patient, Created: now, Expires: now.Add(pendingTTL),
 	}, nil
 }
 

@@ -19,6 +19,7 @@ type smartConfiguration struct {
 	TokenEndpoint         string   `json:"token_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	PushedEndpoint        string   `json:"pushed_authorization_request_endpoint"` // RFC 9126 §5
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
@@ -38,6 +39,7 @@ type openIDConfiguration struct {
 	TokenEndpoint         string `json:"token_endpoint"`
 	IntrospectionEndpoint string `json:"introspection_endpoint"`
 	RevocationEndpoint    string `json:"revocation_endpoint"`
+	PushedEndpoint        string `json:"pushed_authorization_request_endpoint"` // RFC 9126 §5
 	// Absent would mean client_secret_basic alone (RFC 8414 §2).
 	RevocationAuth    []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAlgs    []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
@@ -120,7 +122,7 @@ func (s *Server) SMARTConfiguration(source string) http.Handler {
 		return serveDocument(w, r, smartConfiguration{
 			Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS), RegistrationEndpoint: s.o.RegistrationEndpoint,
 			AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
-			IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke),
+			IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke), PushedEndpoint: s.url(pathPAR),
 			AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
 			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: s.capabilities(src),
 		})
@@ -131,7 +133,7 @@ func (s *Server) serveOpenIDConfiguration(w http.ResponseWriter, r *http.Request
 	return serveDocument(w, r, openIDConfiguration{
 		Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS), RegistrationEndpoint: s.o.RegistrationEndpoint,
 		AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
-		IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke),
+		IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke), PushedEndpoint: s.url(pathPAR),
 		RevocationAuth: authMethods(), RevocationAlgs: client.AssertionAlgorithms(),
 		IntrospectionAuth: slices.DeleteFunc(append(authMethods(), "Bearer"), func(m string) bool { return m == "none" }),
 		IntrospectionAlgs: client.AssertionAlgorithms(),

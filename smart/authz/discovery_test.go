@@ -30,7 +30,7 @@ func TestSMARTConfigurationSaysWhatWorks(t *testing.T) {
 	want := map[string]any{
 		"issuer": h.base, "jwks_uri": h.base + "/oauth/jwks",
 		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token",
-		"introspection_endpoint": h.base + "/oauth/introspect", "revocation_endpoint": h.base + "/oauth/revoke",
+		"introspection_endpoint": h.base + "/oauth/introspect", "revocation_endpoint": h.base + "/oauth/revoke", "pushed_authorization_request_endpoint": h.base + "/oauth/par",
 		"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		"token_endpoint_auth_signing_alg_values_supported": []any{"RS384", "ES384"},
 		"grant_types_supported":                            []any{"authorization_code", "client_credentials", "refresh_token"},
@@ -55,7 +55,7 @@ func TestOpenIDConfigurationHasWhatItMust(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.raw)
 	}
 	for name, want := range map[string]any{
-		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token", "jwks_uri": h.base + "/oauth/jwks",
+		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token", "pushed_authorization_request_endpoint": h.base + "/oauth/par", "jwks_uri": h.base + "/oauth/jwks",
 		"response_types_supported": []any{"code"}, "response_modes_supported": []any{"query"}, "subject_types_supported": []any{"public"},
 		"id_token_signing_alg_values_supported":          []any{"RS256"},
 		"authorization_response_iss_parameter_supported": true,

@@ -264,6 +264,9 @@ func start(t *testing.T, change func(h *harness, o *authz.Options)) *harness {
 	if o.Keys == nil {
 		o.Keys = client.NewKeys(nil, h.Now)
 	}
+	if o.Pushed == nil {
+		o.Pushed = &authztest.Pushed{}
+	}
 	if o.Used == nil {
 		o.Used = &clienttest.Used{}
 	}

@@ -74,6 +74,7 @@ type Options struct {
 	Pages                Pages
 	Recorder             Recorder
 	Launches             launch.Store // nil: no EHR launches apps
+	Pushed               PushedStore
 
 	// KnownType tells whether a resource type exists; nil: any that looks like
 	// one. Scopes for others are not granted.
@@ -135,7 +136,7 @@ func New(o Options) (*Server, error) {
 
 func checkOptions(o *Options) (*url.URL, error) {
 	for name, missing := range map[string]bool{
-		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pending": o.Pending == nil,
+		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pushed": o.Pushed == nil, "Pending": o.Pending == nil,
 		"Refresh": o.Refresh == nil, "Singles": o.Singles == nil, "Keys": o.Keys == nil, "Used": o.Used == nil,
 		"SignIn": o.SignIn == nil, "Patients": o.Patients == nil, "Pages": o.Pages == nil, "Recorder": o.Recorder == nil,
 		"Sources": len(o.Sources) == 0,
@@ -217,6 +218,7 @@ func (s *Server) Mount(r *mux.Router) {
 	page(pathConsent, s.takeConsent, http.MethodPost)
 
 	r.Handle(pathToken, crossOrigin(http.MethodPost, handler.Adapt(s.serveToken, writeError)))
+	r.Handle(pathPAR, crossOrigin(http.MethodPost, handler.Adapt(s.servePAR, writeError)))
 	r.Handle(pathLaunch, handler.Adapt(s.serveLaunch, writeError))
 	r.Handle(pathStyle+"{name}", crossOrigin(http.MethodGet, handler.Adapt(s.serveStyle, writeError)))
 	r.Handle(pathIntrospect, crossOrigin(http.MethodPost, handler.Adapt(s.serveIntrospect, writeError)))

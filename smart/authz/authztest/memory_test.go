@@ -25,3 +25,7 @@ func TestDecisionsInMemoryPassTheSuite(t *testing.T) {
 		}}, grants
 	})
 }
+
+func TestMemoryOfPushedRequests(t *testing.T) {
+	authztest.RunPushedStore(t, func(*testing.T) authz.PushedStore { return &authztest.Pushed{} })
+}

@@ -21,7 +21,7 @@ func Portico() Rules {
 // layers is the map of the module from the bottom up.
 func layers() []Layer {
 	return []Layer{
-		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "config", "web"}},
+		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "config", "web"}},
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},

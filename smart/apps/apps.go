@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/rate"
 	"github.com/portico-fhir/portico/smart/client"
 )
 
@@ -79,7 +80,7 @@ type Options struct {
 // Server serves registration, and decides for operators.
 type Server struct {
 	o     Options
-	limit *limiter
+	limit *rate.Limiter
 }
 
 // New refuses options that cannot be meant.
@@ -113,7 +114,7 @@ func New(o Options) (*Server, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	return &Server{o: o, limit: newLimiter(o.PerHour, time.Hour)}, nil
+	return &Server{o: o, limit: rate.New(o.PerHour, time.Hour)}, nil
 }
 
 // Open tells whether apps may register themselves.

@@ -33,7 +33,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	}
 	// 1. How much, before what: a flood must cost little.
 	now := s.o.Now()
-	if wait, ok := s.limit.allow(s.o.Addr(r), now); !ok {
+	if wait, ok := s.limit.Allow(s.o.Addr(r), now); !ok {
 		return &Error{Code: temporarilyOut, Description: "Too many registrations from this address. Try again later.", Status: http.StatusTooManyRequests, after: wait}
 	}
 	waiting, err := s.o.Store.Apps(r.Context(), client.Pending, maxWaiting)

@@ -1,4 +1,6 @@
-package apps
+// Package rate bounds how often one party may do something, in bounded memory. It
+// must not know what that is.
+package rate
 
 import (
 	"net/netip"
@@ -10,32 +12,37 @@ import (
 // one window shares what is left with all the others.
 const maxAddresses = 10000
 
-// limiter counts what each address does in a window of time.
-type limiter struct {
+// Limiter counts what each address does in a window of time.
+type Limiter struct {
 	most   int
 	window time.Duration
 
 	mu    sync.Mutex
 	began time.Time
-	seen  map[netip.Prefix]int
+	seen  map[string]int
 }
 
-func newLimiter(most int, window time.Duration) *limiter {
-	return &limiter{most: most, window: window, seen: map[netip.Prefix]int{}}
+// New allows most in each window.
+func New(most int, window time.Duration) *Limiter {
+	return &Limiter{most: most, window: window, seen: map[string]int{}}
 }
 
-// allow counts one more and tells whether it is within the limit, otherwise how
-// long to wait.
-func (l *limiter) allow(addr string, now time.Time) (wait time.Duration, ok bool) {
+// Allow counts one more for an address and tells whether it is within the limit,
+// otherwise how long to wait.
+func (l *Limiter) Allow(addr string, now time.Time) (wait time.Duration, ok bool) {
+	return l.AllowKey(network(addr).String(), now)
+}
+
+// AllowKey is Allow for whatever else tells parties apart.
+func (l *Limiter) AllowKey(key string, now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if age := now.Sub(l.began); age >= l.window || age < 0 {
 		l.began = now
 		clear(l.seen)
 	}
-	key := network(addr)
 	if _, known := l.seen[key]; !known && len(l.seen) >= maxAddresses {
-		key = netip.Prefix{}
+		key = ""
 	}
 	if l.seen[key] >= l.most {
 		return l.began.Add(l.window).Sub(now), false

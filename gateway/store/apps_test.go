@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portico-fhir/portico/smart/authz"
+	"github.com/portico-fhir/portico/smart/authz/authztest"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/client/clienttest"
 	"github.com/portico-fhir/portico/smart/token"
@@ -63,4 +65,8 @@ func TestDeletingAnAppEndsItsGrants(t *testing.T) {
 	if _, _, err := s.Access(t.Context(), token.DigestOf("a-stays"), now); err != nil {
 		t.Errorf("another app's token: %v", err)
 	}
+}
+
+func TestRefusalStore(t *testing.T) {
+	authztest.RunRefusalStore(t, func(t *testing.T) authz.RefusalStore { return open(t) })
 }

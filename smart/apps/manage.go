@@ -43,7 +43,7 @@ func (s *Server) serveManage(w http.ResponseWriter, r *http.Request) error {
 // An unknown app and a wrong token are answered alike (RFC 7592 §2: 401).
 func (s *Server) manager(r *http.Request) (client.App, string, error) {
 	failed := &Error{Code: invalidToken, Description: "The registration access token is missing or not this app's.", Status: http.StatusUnauthorized}
-	token := bearer(r)
+	token := Bearer(r)
 	if token == "" {
 		return client.App{}, "", failed
 	}
@@ -64,8 +64,8 @@ func Manages(a client.App, token string) bool {
 	return token != "" && len(a.Registration) > 0 && subtle.ConstantTimeCompare(digestOf(token), a.Registration) == 1
 }
 
-// bearer gives the one bearer token of a request, "" when there is none.
-func bearer(r *http.Request) string {
+// Bearer gives the one bearer token of a request, "" when there is none.
+func Bearer(r *http.Request) string {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
 		return ""

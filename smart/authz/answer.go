@@ -18,7 +18,11 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, to answer, 
 	event := reqctx.From(r.Context())
 	event.Fail(err)
 	event.SetOutcome("refused")
-	s.redirect(w, to, "error", e.Code, "error_description", e.Description)
+	said := []string{"error", e.Code, "error_description", e.Description}
+	if e.uri != "" {
+		said = append(said, "error_uri", e.uri)
+	}
+	s.redirect(w, to, said...)
 	return nil
 }
 

@@ -33,6 +33,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) error {
 	// error is a page (RFC 6749 §4.1.2.1): anything else is an open redirector.
 	app, err := s.askingClient(r, p)
 	if err != nil {
+		s.noteProblem(r, p, err)
 		return err
 	}
 	to := answer{redirectURI: p.get("redirect_uri"), state: p.get("state")}
@@ -43,7 +44,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) error {
 	// 3. Everything else is the app's to know.
 	pending, err := s.checkRequest(r, p, app)
 	if err != nil {
-		return s.answerError(w, r, to, err)
+		e := oauthError(err)
+		return s.answerError(w, r, to, s.note(r, "authorize", app.ID, e, e.Description))
 	}
 
 	// 4. Keep it, bound to this browser, and go on.

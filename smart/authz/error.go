@@ -39,8 +39,9 @@ type Error struct {
 	Status      int   // at the token endpoint; in a redirect it has no place
 	Err         error // the cause, for the operator
 
-	basic  bool // answer with a challenge (RFC 6749 §5.2, invalid_client)
-	bearer bool // or with that of RFC 6750 §3
+	uri    string // where the developer learns more (error_uri of RFC 6749 §5.2), "" for nowhere
+	basic  bool   // answer with a challenge (RFC 6749 §5.2, invalid_client)
+	bearer bool   // or with that of RFC 6750 §3
 }
 
 // refuse makes an error the app caused.
@@ -65,6 +66,8 @@ func (e *Error) Unwrap() error {
 		kind = fault.Unauthenticated
 	case e.Status == http.StatusMethodNotAllowed:
 		kind = fault.MethodNotAllowed
+	case e.Status == http.StatusTooManyRequests:
+		kind = fault.TooMany
 	case e.Status == http.StatusServiceUnavailable:
 		kind = fault.Unavailable
 	case e.Status >= http.StatusInternalServerError:
@@ -111,7 +114,11 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
-	writeJSON(w, e.Status, map[string]string{"error": e.Code, "error_description": e.Description})
+	body := map[string]string{"error": e.Code, "error_description": e.Description}
+	if e.uri != "" {
+		body["error_uri"] = e.uri
+	}
+	writeJSON(w, e.Status, body)
 }
 
 // writeJSON answers with what no cache may keep (RFC 6749 §5.1).

@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/rate"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/launch"
 	"github.com/portico-fhir/portico/smart/scope"
@@ -60,6 +61,11 @@ type Options struct {
 	Issuer  string
 	Sources []Source
 	Clients client.Registry
+	// Apps and Refusals answer developers; without them nobody does.
+	Apps     AppFinder
+	Refusals RefusalStore
+	// Addr gives the address of a request, for limits alone; nil: the peer's.
+	Addr func(*http.Request) string
 	// RegistrationEndpoint is where apps register themselves, "" when they may not.
 	RegistrationEndpoint string
 	Tokens               token.Store
@@ -113,6 +119,9 @@ type Server struct {
 	grants map[string]grantHandler
 
 	assertions *client.Assertions
+
+	noted  *rate.Limiter // refusals kept, by client
+	checks *rate.Limiter // questions of developers, by address
 }
 
 // New refuses options that cannot be meant.
@@ -121,7 +130,10 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, base: issuer.Path, secure: issuer.Scheme == "https"}
+	s := &Server{
+		o: o, base: issuer.Path, secure: issuer.Scheme == "https",
+		noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
+	}
 	s.assertions, err = client.NewAssertions(client.AssertionOptions{Keys: o.Keys, Used: o.Used, Audiences: s.audiences(), Now: o.Now})
 	if err != nil {
 		return nil, err
@@ -217,12 +229,13 @@ func (s *Server) Mount(r *mux.Router) {
 	page(pathConsent, s.showConsent, http.MethodGet)
 	page(pathConsent, s.takeConsent, http.MethodPost)
 
-	r.Handle(pathToken, crossOrigin(http.MethodPost, handler.Adapt(s.serveToken, writeError)))
-	r.Handle(pathPAR, crossOrigin(http.MethodPost, handler.Adapt(s.servePAR, writeError)))
+	r.Handle(pathToken, crossOrigin(http.MethodPost, handler.Adapt(s.noting("token", s.serveToken), writeError)))
+	r.Handle(pathPAR, crossOrigin(http.MethodPost, handler.Adapt(s.noting("par", s.servePAR), writeError)))
 	r.Handle(pathLaunch, handler.Adapt(s.serveLaunch, writeError))
 	r.Handle(pathStyle+"{name}", crossOrigin(http.MethodGet, handler.Adapt(s.serveStyle, writeError)))
-	r.Handle(pathIntrospect, crossOrigin(http.MethodPost, handler.Adapt(s.serveIntrospect, writeError)))
-	r.Handle(pathRevoke, crossOrigin(http.MethodPost, handler.Adapt(s.serveRevoke, writeError)))
+	r.Handle(pathIntrospect, crossOrigin(http.MethodPost, handler.Adapt(s.noting("introspect", s.serveIntrospect), writeError)))
+	r.Handle(pathRevoke, crossOrigin(http.MethodPost, handler.Adapt(s.noting("revoke", s.serveRevoke), writeError)))
+	s.mountDeveloper(func(path string, f handler.Func) { r.Handle(path, handler.Adapt(f, writeError)) })
 	r.Handle(pathJWKS, crossOrigin(http.MethodGet, handler.Adapt(s.serveJWKS, writeError)))
 	r.Handle(pathOpenIDConfig, crossOrigin(http.MethodGet, handler.Adapt(s.serveOpenIDConfiguration, writeError)))
 }

@@ -178,6 +178,9 @@ func Reason(err error) string {
 	case errors.Is(err, ErrNoKey):
 		return "no key of its key set has the kid of the assertion"
 	default:
-		return "its keys cannot be read"
+		return Unreadable
 	}
 }
+
+// Unreadable is what Reason says of what it does not know.
+const Unreadable = "its keys cannot be read"

@@ -29,3 +29,7 @@ func TestDecisionsInMemoryPassTheSuite(t *testing.T) {
 func TestMemoryOfPushedRequests(t *testing.T) {
 	authztest.RunPushedStore(t, func(*testing.T) authz.PushedStore { return &authztest.Pushed{} })
 }
+
+func TestRefusals(t *testing.T) {
+	authztest.RunRefusalStore(t, func(*testing.T) authz.RefusalStore { return &authztest.Refusals{} })
+}

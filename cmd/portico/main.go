@@ -39,6 +39,7 @@ func commands() []command {
 		{"demo", "try it: an EHR, a sign-in, an app and Portico on this machine", runDemo},
 		{"serve", "run the gateway with a configuration file", runServe},
 		{"apps", "list, approve, suspend and add apps at a running server", runApps},
+		{"keys", "list and rotate the keys that sign id_tokens", runKeys},
 		{"version", "print the version", runVersion},
 	}
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -32,6 +34,23 @@ func (s *Store) Keys(ctx context.Context) ([]token.Key, error) {
 		return nil, fmt.Errorf("store: keys: %w", err)
 	}
 	return out, nil
+}
+
+// RotateKey implements token.KeyStore.
+func (s *Store) RotateKey(ctx context.Context, k token.Key, retire time.Time) error {
+	err := s.inTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE signing_keys SET retired = ? WHERE alg = ? AND (retired = 0 OR retired > ?)`,
+			stamp(retire), k.Alg, stamp(retire)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO signing_keys (id, alg, pkcs8, created, retired) VALUES (?, ?, ?, ?, 0)`,
+			k.ID, k.Alg, k.PKCS8, micros(k.Created))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store: rotate key: %w", err)
+	}
+	return nil
 }
 
 // AddKey implements token.KeyStore. The unique index on keys in use decides who

@@ -92,14 +92,19 @@ func (s *Store) Refresh(ctx context.Context, d token.Digest, now time.Time) (tok
 // than any exchange that is under way.
 const deadAfter = 24 * time.Hour
 
-// sweepDead deletes grants without end that nothing can be done with any more:
-// their last refresh token was not used in time.
+// sweepDead deletes grants without end that nothing can be done with any more,
+// since their last refresh token was not used in time, and keys that neither
+// sign nor verify.
 func (s *Store) sweepDead(ctx context.Context, now time.Time) error {
 	_, err := s.write.ExecContext(ctx, `DELETE FROM grants WHERE created <= ?
 		AND NOT EXISTS (SELECT 1 FROM codes WHERE codes.grant_id = grants.id AND codes.used = 0)
 		AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)
 		AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.grant_id = grants.id)`, micros(now.Add(-deadAfter)))
 	if err != nil {
+		return fmt.Errorf("store: sweep: %w", err)
+	}
+	// A private key that is of no use can only be stolen.
+	if _, err := s.write.ExecContext(ctx, `DELETE FROM signing_keys WHERE retired <> 0 AND retired <= ?`, micros(now.Add(-deadAfter))); err != nil {
 		return fmt.Errorf("store: sweep: %w", err)
 	}
 	return nil

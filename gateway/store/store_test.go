@@ -112,6 +112,9 @@ func (r *replicas) RevokeGrant(ctx context.Context, id string, now time.Time) er
 	return r.next().RevokeGrant(ctx, id, now)
 }
 func (r *replicas) Keys(ctx context.Context) ([]token.Key, error) { return r.next().Keys(ctx) }
+func (r *replicas) RotateKey(ctx context.Context, k token.Key, retire time.Time) error {
+	return r.next().RotateKey(ctx, k, retire)
+}
 func (r *replicas) AddKey(ctx context.Context, k token.Key) error { return r.next().AddKey(ctx, k) }
 func (r *replicas) CreatePending(ctx context.Context, p authz.Pending) error {
 	return r.next().CreatePending(ctx, p)

@@ -7,6 +7,7 @@ import (
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/smart/token"
 )
 
 // smartConfiguration is {FHIR base}/.well-known/smart-configuration (SMART App
@@ -139,7 +140,7 @@ func (s *Server) serveOpenIDConfiguration(w http.ResponseWriter, r *http.Request
 		IntrospectionAlgs: client.AssertionAlgorithms(),
 		AuthMethods:       authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
 		ResponseTypes: []string{"code"}, ResponseModes: []string{"query"}, ChallengeMethods: []string{"S256"},
-		SubjectTypes: []string{"public"}, SigningAlgorithms: []string{"RS256"},
+		SubjectTypes: []string{"public"}, SigningAlgorithms: token.Algorithms(),
 		Claims:        []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "fhirUser", "profile"},
 		IssInResponse: true,
 	})

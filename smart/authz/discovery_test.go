@@ -57,7 +57,7 @@ func TestOpenIDConfigurationHasWhatItMust(t *testing.T) {
 	for name, want := range map[string]any{
 		"authorization_endpoint": h.base + "/oauth/authorize", "token_endpoint": h.base + "/oauth/token", "pushed_authorization_request_endpoint": h.base + "/oauth/par", "jwks_uri": h.base + "/oauth/jwks",
 		"response_types_supported": []any{"code"}, "response_modes_supported": []any{"query"}, "subject_types_supported": []any{"public"},
-		"id_token_signing_alg_values_supported":          []any{"RS256"},
+		"id_token_signing_alg_values_supported":          []any{"RS256", "ES256"},
 		"authorization_response_iss_parameter_supported": true,
 		"request_parameter_supported":                    false, "request_uri_parameter_supported": false, "claims_parameter_supported": false,
 	} {

@@ -29,6 +29,8 @@ type redeemed struct {
 	scopes string // of the access token: the grant's or fewer
 	nonce  string
 	event  string // what the recorder writes down
+
+	idTokenAlg string // as the client wants it
 }
 
 // tokenResponse is the answer (RFC 6749 §5.1; SMART App Launch 2.2, "Obtain
@@ -87,6 +89,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// 6. Mint.
+	got.idTokenAlg = app.IDTokenAlg
 	mint := s.forApp(app).mint
 	if got.grant.Service() {
 		mint = s.mintService
@@ -153,7 +156,7 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 		return tokenResponse{}, err
 	}
 	if scopes.Has(scope.OpenID) {
-		response.IDToken, err = s.o.Signer.SignIDToken(ctx, s.idToken(got, scopes, secret, now, ends))
+		response.IDToken, err = s.o.Signer.SignIDToken(ctx, s.idToken(got, scopes, secret, now, ends), got.idTokenAlg)
 		if err != nil {
 			return tokenResponse{}, unavailable(err, "sign an id_token")
 		}

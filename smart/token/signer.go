@@ -3,6 +3,8 @@ package token
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -11,15 +13,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
 
-// algorithm is the one every OpenID Connect client must understand (SMART App
-// Launch 2.2, "Scopes for requesting identity data": RS256 SHALL).
-const algorithm = jose.RS256
+// The algorithms of id_tokens. RS256 is the one every OpenID Connect client must
+// understand (SMART App Launch 2.2, "Scopes for requesting identity data": RS256
+// SHALL); ES256 is for clients that ask for it.
+const (
+	RS256 = string(jose.RS256)
+	ES256 = string(jose.ES256)
+)
+
+// Algorithms are all of them, the default first.
+func Algorithms() []string { return []string{RS256, ES256} }
 
 // keyBits is what RFC 7518 §3.3 asks of RS256 at least.
 const keyBits = 2048
@@ -28,9 +38,10 @@ const keyBits = 2048
 // time, so that a key added or retired by another replica counts at once.
 type Signer struct {
 	keys KeyStore
+	now  func() time.Time
 
 	mu     sync.Mutex
-	parsed map[string]*rsa.PrivateKey // by kid
+	parsed map[string]crypto.Signer // by kid
 }
 
 // SignerOptions say what a Signer needs.
@@ -40,38 +51,54 @@ type SignerOptions struct {
 	Rand io.Reader
 }
 
-// NewSigner makes sure that there is a key to sign with. Replicas that start
-// together end with the same one.
+// NewSigner makes sure that there are keys to sign with. Replicas that start
+// together end with the same ones.
 func NewSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 	if o.Keys == nil || o.Now == nil || o.Rand == nil {
 		return nil, errors.New("token: a signer needs Keys, Now and Rand")
 	}
-	s := &Signer{keys: o.Keys, parsed: map[string]*rsa.PrivateKey{}}
-	switch _, _, err := s.current(ctx); {
-	case err == nil:
-		return s, nil
-	case !errors.Is(err, errNoKey):
-		return nil, err
-	}
-	fresh, err := newKey(o.Now(), o.Rand)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.Keys.AddKey(ctx, fresh); err != nil {
-		return nil, fmt.Errorf("keep a signing key: %w", err)
-	}
-	if _, _, err := s.current(ctx); err != nil {
-		return nil, err
+	s := &Signer{keys: o.Keys, now: o.Now, parsed: map[string]crypto.Signer{}}
+	for _, alg := range Algorithms() {
+		if err := s.ensure(ctx, alg, o.Rand); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
+}
+
+func (s *Signer) ensure(ctx context.Context, alg string, random io.Reader) error {
+	_, _, err := s.current(ctx, alg)
+	if !errors.Is(err, errNoKey) {
+		return err
+	}
+	fresh, err := newKey(alg, s.now(), random)
+	if err != nil {
+		return err
+	}
+	if err := s.keys.AddKey(ctx, fresh); err != nil {
+		return fmt.Errorf("keep a signing key: %w", err)
+	}
+	_, _, err = s.current(ctx, alg)
+	return err
 }
 
 var errNoKey = errors.New("token: there is no signing key in use")
 
 // newKey makes a key whose id is its thumbprint (RFC 7638), so that two keys
 // never share one.
-func newKey(now time.Time, random io.Reader) (Key, error) {
-	private, err := rsa.GenerateKey(random, keyBits)
+func newKey(alg string, now time.Time, random io.Reader) (Key, error) {
+	var (
+		private crypto.Signer
+		err     error
+	)
+	switch alg {
+	case RS256:
+		private, err = rsa.GenerateKey(random, keyBits)
+	case ES256:
+		private, err = ecdsa.GenerateKey(elliptic.P256(), random)
+	default:
+		return Key{}, fmt.Errorf("token: there are no keys for %q", alg)
+	}
 	if err != nil {
 		return Key{}, fmt.Errorf("make a signing key: %w", err)
 	}
@@ -83,10 +110,10 @@ func newKey(now time.Time, random io.Reader) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	return Key{ID: kid, Alg: string(algorithm), PKCS8: der, Created: now}, nil
+	return Key{ID: kid, Alg: alg, PKCS8: der, Created: now}, nil
 }
 
-func thumbprint(private *rsa.PrivateKey) (string, error) {
+func thumbprint(private crypto.Signer) (string, error) {
 	public := jose.JSONWebKey{Key: private.Public()}
 	sum, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -96,7 +123,7 @@ func thumbprint(private *rsa.PrivateKey) (string, error) {
 }
 
 // parse reads the private part of a key; each is read once.
-func (s *Signer) parse(k Key) (*rsa.PrivateKey, error) {
+func (s *Signer) parse(k Key) (crypto.Signer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if private, ok := s.parsed[k.ID]; ok {
@@ -106,39 +133,53 @@ func (s *Signer) parse(k Key) (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
 	}
-	private, ok := parsed.(*rsa.PrivateKey)
-	if !ok || k.ID == "" {
-		return nil, fmt.Errorf("signing key %q: not an RSA key with an id", k.ID)
+	var private crypto.Signer
+	switch key := parsed.(type) {
+	case *rsa.PrivateKey:
+		if k.Alg == RS256 {
+			private = key
+		}
+	case *ecdsa.PrivateKey:
+		if k.Alg == ES256 && key.Curve == elliptic.P256() {
+			private = key
+		}
+	}
+	if private == nil || k.ID == "" {
+		return nil, fmt.Errorf("signing key %q: not a key for %s with an id", k.ID, k.Alg)
 	}
 	s.parsed[k.ID] = private
 	return private, nil
 }
 
-// current gives the newest key in use.
-func (s *Signer) current(ctx context.Context) (Key, *rsa.PrivateKey, error) {
+// current gives the key that signs now: of those in use the one that retires
+// first. A new one waits until then, so that clients have heard of it.
+func (s *Signer) current(ctx context.Context, alg string) (Key, crypto.Signer, error) {
 	keys, err := s.keys.Keys(ctx)
 	if err != nil {
 		return Key{}, nil, fmt.Errorf("read the signing keys: %w", err)
 	}
-	for _, k := range keys {
-		if k.Alg == string(algorithm) && k.Retired.IsZero() {
-			private, err := s.parse(k)
-			return k, private, err
-		}
+	now := s.now()
+	keys = slices.DeleteFunc(keys, func(k Key) bool { return k.Alg != alg || !k.InUse(now) })
+	if len(keys) == 0 {
+		return Key{}, nil, fmt.Errorf("%w for %s", errNoKey, alg)
 	}
-	return Key{}, nil, errNoKey
+	first := slices.MinFunc(keys, Key.before)
+	private, err := s.parse(first)
+	return first, private, err
 }
 
-// JWKS gives the public part of every key that may still verify something, the
-// retired ones too (RFC 7517 §5).
+// JWKS gives the public part of every key that may still verify something: those
+// in use or waiting, and the retired ones until all that they signed has expired
+// (RFC 7517 §5).
 func (s *Signer) JWKS(ctx context.Context) (jose.JSONWebKeySet, error) {
 	keys, err := s.keys.Keys(ctx)
 	if err != nil {
 		return jose.JSONWebKeySet{}, fmt.Errorf("read the signing keys: %w", err)
 	}
+	now := s.now()
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, k := range keys {
-		if k.Alg != string(algorithm) {
+		if !slices.Contains(Algorithms(), k.Alg) || !k.Verifies(now) {
 			continue
 		}
 		private, err := s.parse(k)
@@ -166,17 +207,20 @@ type IDToken struct {
 	Profile         string `json:"profile,omitempty"`  // the same URL, for apps that ask with the profile scope
 }
 
-// SignIDToken signs with the newest key in use and names it in kid.
-func (s *Signer) SignIDToken(ctx context.Context, claims IDToken) (string, error) {
+// SignIDToken signs with the key in use for alg ("": RS256) and names it in kid.
+func (s *Signer) SignIDToken(ctx context.Context, claims IDToken, alg string) (string, error) {
 	if claims.Issuer == "" || claims.Subject == "" || claims.Audience == "" || claims.Expires <= claims.Issued {
 		return "", errors.New("token: an id_token needs iss, sub, aud, iat and a later exp")
 	}
-	key, private, err := s.current(ctx)
+	if alg == "" {
+		alg = RS256
+	}
+	key, private, err := s.current(ctx, alg)
 	if err != nil {
 		return "", err
 	}
 	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: private, KeyID: key.ID}},
+		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: jose.JSONWebKey{Key: private, KeyID: key.ID}},
 		(&jose.SignerOptions{}).WithType("JWT"),
 	)
 	if err != nil {
@@ -197,8 +241,8 @@ func (s *Signer) SignIDToken(ctx context.Context, claims IDToken) (string, error
 	return text, nil
 }
 
-// AccessTokenHash gives at_hash for an access token under RS256: the left half
-// of its SHA-256 (OpenID Connect Core 1.0 §3.1.3.6).
+// AccessTokenHash gives at_hash for an access token under RS256 and ES256: the
+// left half of its SHA-256 (OpenID Connect Core 1.0 §3.1.3.6).
 func AccessTokenHash(access string) string {
 	sum := sha256.Sum256([]byte(access))
 	return base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2])

@@ -81,17 +81,21 @@ type Store interface {
 // Key is a signing key as it is kept.
 type Key struct {
 	ID      string // kid
-	Alg     string // RS256
+	Alg     string // RS256 or ES256
 	PKCS8   []byte // private key, DER
 	Created time.Time
-	Retired time.Time // zero: in use
+	Retired time.Time // from when it signs nothing more; zero: in use
 }
 
 // KeyStore keeps signing keys. tokentest.RunKeyStore holds every implementation
 // to what is said here.
 type KeyStore interface {
-	// Keys gives all keys that may still verify something, newest first.
+	// Keys gives all keys there are, newest first.
 	Keys(ctx context.Context) ([]Key, error)
+	// RotateKey retires the keys of k's Alg that are in use at the time retire
+	// and keeps k, all or nothing. Those that are to retire already keep their
+	// time, unless retire is before it.
+	RotateKey(ctx context.Context, k Key, retire time.Time) error
 	// AddKey keeps a new key unless there is one already that has the same Alg
 	// and is in use; both are no error: call Keys again. So replicas that start
 	// together end with one key. It decides with one atomic statement.

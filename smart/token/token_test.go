@@ -177,13 +177,13 @@ func verify(t *testing.T, s *token.Signer, text string) (kid string, payload map
 	if err := json.Unmarshal(wire, &read); err != nil {
 		t.Fatal(err)
 	}
-	jws, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}
 	kid = jws.Signatures[0].Header.KeyID
 	found := read.Key(kid)
-	if kid == "" || len(found) != 1 || found[0].Use != "sig" || found[0].Algorithm != "RS256" {
+	if kid == "" || len(found) != 1 || found[0].Use != "sig" || found[0].Algorithm != jws.Signatures[0].Header.Algorithm {
 		t.Fatalf("kid %q names %d keys of the JWKS", kid, len(found))
 	}
 	body, err := jws.Verify(found[0])
@@ -199,7 +199,7 @@ func verify(t *testing.T, s *token.Signer, text string) (kid string, payload map
 func TestIDTokensVerifyAgainstTheJWKS(t *testing.T) {
 	t.Parallel()
 	s := signer(t, tokentest.NewMemory(), now())
-	text, err := s.SignIDToken(t.Context(), claims())
+	text, err := s.SignIDToken(t.Context(), claims(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestIncompleteIDTokensAreNotSigned(t *testing.T) {
 	} {
 		c := claims()
 		change(&c)
-		if text, err := s.SignIDToken(t.Context(), c); err == nil {
+		if text, err := s.SignIDToken(t.Context(), c, ""); err == nil {
 			t.Errorf("%s: signed %s", name, text)
 		}
 	}
@@ -248,7 +248,7 @@ func TestReplicasThatStartTogetherShareOneKey(t *testing.T) {
 	}
 	kids := map[string]bool{}
 	for i, s := range signers {
-		text, err := s.SignIDToken(t.Context(), claims())
+		text, err := s.SignIDToken(t.Context(), claims(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,18 +264,18 @@ func TestRestartKeepsTheKeyAndRotationServesTheOldOne(t *testing.T) {
 	t.Parallel()
 	keys := tokentest.NewMemory()
 	first := signer(t, keys, now())
-	before, err := first.SignIDToken(t.Context(), claims())
+	before, err := first.SignIDToken(t.Context(), claims(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	oldKid, _ := verify(t, signer(t, keys, now()), before)
 
-	keys.RetireKeys(now().Add(time.Hour))
-	if _, err := first.SignIDToken(t.Context(), claims()); err == nil {
+	keys.RetireKeys(now())
+	if _, err := first.SignIDToken(t.Context(), claims(), ""); err == nil {
 		t.Error("a retired key signed")
 	}
-	second := signer(t, keys, now().Add(time.Hour))
-	after, err := first.SignIDToken(t.Context(), claims()) // the running replica follows
+	second := signer(t, keys, now().Add(time.Minute))
+	after, err := first.SignIDToken(t.Context(), claims(), "") // the running replica follows
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,9 @@ func RunKeyStore(t *testing.T, open func(t *testing.T) token.KeyStore) {
 		{"an empty store has no keys", func(t *testing.T, s token.KeyStore) { wantKeys(t, s) }},
 		{"of many who add a key at once one stays", keyRace},
 		{"a second key of an algorithm is left out, one of another is kept", keyPerAlgorithm},
+		{"rotation retires what is in use of one algorithm and keeps the new key", keyRotate},
+		{"a rotation that cannot be kept changes nothing", keyRotateTwice},
+		{"an earlier end goes before a later one, and not the other way round", keyRotateSooner},
 		{"a retired key is kept and makes room for the next, newest first", keyRotation},
 	}
 	for _, c := range cases {
@@ -82,4 +85,44 @@ func keyRotation(t *testing.T, s token.KeyStore) {
 	add(t, s, old)
 	add(t, s, fresh)
 	wantKeys(t, s, fresh, old)
+}
+
+func rotate(t *testing.T, s token.KeyStore, k token.Key, retire time.Time) {
+	t.Helper()
+	if err := s.RotateKey(t.Context(), k, retire); err != nil {
+		t.Fatalf("RotateKey(%s): %v", k.ID, err)
+	}
+}
+
+func keyRotate(t *testing.T, s token.KeyStore) {
+	old, es, fresh := key("old", "RS256", now()), key("es", "ES256", now().Add(time.Second)), key("fresh", "RS256", now().Add(time.Hour))
+	add(t, s, old)
+	add(t, s, es)
+	rotate(t, s, fresh, now().Add(2*time.Hour))
+	old.Retired = now().Add(2 * time.Hour)
+	wantKeys(t, s, fresh, es, old)
+	add(t, s, key("late", "RS256", now().Add(3*time.Hour))) // there is one in use
+	wantKeys(t, s, fresh, es, old)
+}
+
+func keyRotateTwice(t *testing.T, s token.KeyStore) {
+	old := key("old", "RS256", now())
+	add(t, s, old)
+	if err := s.RotateKey(t.Context(), old, now().Add(time.Hour)); err == nil {
+		t.Error("a key was kept twice")
+	}
+	wantKeys(t, s, old)
+}
+
+func keyRotateSooner(t *testing.T, s token.KeyStore) {
+	a, b, c := key("a", "RS256", now()), key("b", "RS256", now().Add(time.Second)), key("c", "RS256", now().Add(2*time.Second))
+	add(t, s, a)
+	rotate(t, s, b, now().Add(10*time.Minute))
+	rotate(t, s, c, now().Add(20*time.Minute))
+	a.Retired, b.Retired = now().Add(10*time.Minute), now().Add(20*time.Minute)
+	wantKeys(t, s, c, b, a)
+	d := key("d", "RS256", now().Add(3*time.Second))
+	rotate(t, s, d, now().Add(-time.Hour))
+	a.Retired, b.Retired, c.Retired = now().Add(-time.Hour), now().Add(-time.Hour), now().Add(-time.Hour)
+	wantKeys(t, s, d, c, b, a)
 }

@@ -157,6 +157,24 @@ func (m *Memory) AddKey(_ context.Context, k token.Key) error {
 	return nil
 }
 
+// RotateKey implements token.KeyStore.
+func (m *Memory) RotateKey(_ context.Context, k token.Key, retire time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, have := range m.keys {
+		if have.ID == k.ID {
+			return errors.New("tokentest: there is such a key")
+		}
+	}
+	for i := range m.keys {
+		if have := &m.keys[i]; have.Alg == k.Alg && (have.Retired.IsZero() || retire.Before(have.Retired)) {
+			have.Retired = retire
+		}
+	}
+	m.keys = append(m.keys, k)
+	return nil
+}
+
 // RetireKeys marks every key as retired at t, for tests of rotation.
 func (m *Memory) RetireKeys(t time.Time) {
 	m.mu.Lock()

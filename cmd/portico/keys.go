@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/gateway/store"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+const keysUsage = `Usage:
+  portico keys list   [-config file]
+  portico keys rotate [-config file] [-alg RS256|ES256] [-compromised]
+
+These are the keys that sign id_tokens. A running server follows at once.
+`
+
+// runKeys is `portico keys`.
+func runKeys(ctx context.Context, args []string, std streams) error {
+	if len(args) == 0 || !slices.Contains([]string{"list", "rotate"}, args[0]) {
+		say(std.err, "%s", keysUsage)
+		if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+			return flag.ErrHelp
+		}
+		return errUsage
+	}
+	f := flag.NewFlagSet("keys "+args[0], flag.ContinueOnError)
+	path := f.String("config", "portico.yaml", "the configuration `file`")
+	var alg string
+	var compromised bool
+	if args[0] == "rotate" {
+		f.StringVar(&alg, "alg", "", "rotate the key of this `algorithm` alone: "+strings.Join(token.Algorithms(), " or "))
+		f.BoolVar(&compromised, "compromised", false, "somebody may have the old key: stop believing what it signed, at once")
+	}
+	if err := parseFlags(f, args[1:], std.err); err != nil {
+		return err
+	}
+	if alg != "" && !slices.Contains(token.Algorithms(), alg) {
+		say(std.err, "portico keys rotate: -alg must be %s\n", strings.Join(token.Algorithms(), " or "))
+		return errUsage
+	}
+	cfg, err := config.Load(*path)
+	if err != nil {
+		return loadError(err)
+	}
+	keys, err := store.Open(ctx, store.Options{Path: cfg.Store.SQLite})
+	if err != nil {
+		return err
+	}
+	if args[0] == "rotate" {
+		err = rotateKeys(ctx, keys, alg, compromised, std.out)
+	} else {
+		err = listKeys(ctx, keys, time.Now(), std.out)
+	}
+	return errors.Join(err, keys.Close())
+}
+
+func rotateKeys(ctx context.Context, keys token.KeyStore, only string, compromised bool, out io.Writer) error {
+	for _, alg := range token.Algorithms() {
+		if only != "" && only != alg {
+			continue
+		}
+		fresh, from, err := token.Rotate(ctx, token.Rotation{Keys: keys, Alg: alg, Now: time.Now(), Rand: rand.Reader, Compromised: compromised})
+		if err != nil {
+			return err
+		}
+		say(out, "%s %s signs from %s\n", fresh.Alg, fresh.ID, from.UTC().Format(time.RFC3339))
+	}
+	if compromised {
+		say(out, "The old keys are out of the JWKS: id_tokens that they signed are good no more.\nApps may believe the old JWKS for some minutes yet.\n")
+	}
+	return nil
+}
+
+func listKeys(ctx context.Context, keys token.KeyStore, now time.Time, out io.Writer) error {
+	all, err := keys.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	say(w, "ALG\tCREATED\tSTATE\tID\n")
+	for _, k := range all {
+		say(w, "%s\t%s\t%s\t%s\n", k.Alg, k.Created.UTC().Format(time.RFC3339), stateOf(k, all, now), k.ID)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// stateOf says what a key does at now.
+func stateOf(k token.Key, all []token.Key, now time.Time) string {
+	earlier := func(o token.Key) bool {
+		return o.Alg == k.Alg && o.ID != k.ID && o.InUse(now) && !o.Retired.IsZero() && (k.Retired.IsZero() || o.Retired.Before(k.Retired))
+	}
+	switch {
+	case !k.Verifies(now):
+		return "gone"
+	case !k.InUse(now):
+		return "retired, verifies still"
+	case slices.ContainsFunc(all, earlier):
+		return "waits for its turn"
+	case !k.Retired.IsZero():
+		return "signs until " + k.Retired.UTC().Format(time.RFC3339)
+	}
+	return "signs"
+}

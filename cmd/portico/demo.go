@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,6 +32,7 @@ const (
 	demoOwnApp   = "my-app"
 	demoPatients = 20
 	demoSeed     = 1
+	demoOnList   = 30 // patients on the EHR's screen
 )
 
 // demoOptions is what the flags of portico demo say.
@@ -101,7 +103,15 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	launch, err := randomHex()
+	if err != nil {
+		return err
+	}
 	cfg, err := demoConfig(o, at, secret, filepath.Join(dir, "portico.sqlite"))
+	if err != nil {
+		return err
+	}
+	front, err := demoScreen(at, cfg, cast, launch, hospital)
 	if err != nil {
 		return err
 	}
@@ -119,7 +129,7 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return errors.Join(err, portico.Close(ctx))
 	}
-	failed := at.serve([]http.Handler{portico.Handler, hospital, provider, sample})
+	failed := at.serve([]http.Handler{portico.Handler, front, provider, sample})
 	demoGreeting(out, o, at, cast, hospital.Len())
 	select {
 	case <-ctx.Done():
@@ -155,8 +165,8 @@ func demoRecords(o demoOptions, hospital *ehr.Server, out io.Writer) (*records.C
 }
 
 func demoProvider(at *demoPorts, cast *records.Cast, secret string) (http.Handler, error) {
-	people := make([]idp.Person, 0, len(cast.People))
-	for _, p := range cast.People {
+	people := make([]idp.Person, 0, len(cast.People)+len(cast.Clinicians))
+	for _, p := range slices.Concat(cast.People, cast.Clinicians) {
 		people = append(people, idp.Person(p))
 	}
 	return idp.New(idp.Options{
@@ -189,7 +199,7 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 			PatientFrom: config.PatientFrom{Claim: "fhirUser", As: config.AsReference}, Timeout: 15 * time.Second, MaxPageSize: 200,
 		}},
 		Clients: []config.Client{
-			{ID: demoClient, Name: "Pocket Record", Owner: "Portico's sample app", URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}},
+			{ID: demoClient, Name: "Pocket Record", Owner: "Portico's sample app", URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}, LaunchURIs: []string{at.url(3) + sampleapp.LaunchPath}},
 			own,
 		},
 	}, nil
@@ -223,6 +233,11 @@ func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cas
 		p("  %-10s %-10s %s: %s", person.Login, person.Password, person.Name, person.Story)
 	}
 	p("")
+	for _, d := range cast.Clinicians {
+		p("Apps open from the EHR's screen too, at %s: press a patient's button there and", at.url(1))
+		p("sign in as %s (%s, %s).", d.Login, d.Password, d.Name)
+		p("")
+	}
 	p("An app of your own may use the client id %q (public, PKCE), with redirect", demoOwnApp)
 	p("http://localhost:<any port>/callback, or another one given with -redirect URL.")
 	_ = o

@@ -21,7 +21,13 @@ const (
 	Name  = "Pocket Record"
 	Owner = "Portico sample apps"
 	// Scope is what the app asks for (SMART App Launch 2.2, v2 syntax).
-	Scope = "launch/patient openid fhirUser patient/Patient.rs patient/Observation.rs patient/MedicationRequest.rs patient/Medication.rs patient/Appointment.rs patient/Communication.rs patient/Practitioner.rs patient/Organization.rs patient/Location.rs"
+	Scope = "launch/patient openid fhirUser " + records
+
+	records = "patient/Patient.rs patient/Observation.rs patient/MedicationRequest.rs patient/Medication.rs patient/Appointment.rs patient/Communication.rs patient/Practitioner.rs patient/Organization.rs patient/Location.rs"
+	// LaunchScope is what it asks for when an EHR opens it.
+	LaunchScope = "launch openid fhirUser " + records
+	// LaunchPath is where an EHR opens it.
+	LaunchPath = "/launch.html"
 	// RedirectPath is where sign-in comes back to, on the app's own origin.
 	RedirectPath = "/app.html"
 )
@@ -52,7 +58,7 @@ func Handler(o Options) (http.Handler, error) {
 	}
 	config, err := json.Marshal(map[string]string{
 		"fhirBase": o.FHIRBase, "clientId": o.ClientID, "redirectUri": o.RedirectURI,
-		"healthSystem": o.HealthSystem, "scope": Scope,
+		"healthSystem": o.HealthSystem, "scope": Scope, "launchScope": LaunchScope,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)

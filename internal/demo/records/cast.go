@@ -10,12 +10,13 @@ type Person struct {
 	Login, Password string
 	Name, Email     string
 	Story           string   // one sentence: what this person shows
-	FHIRUser        []string // "Patient/…", "RelatedPerson/…"; empty: no record
+	FHIRUser        []string // "Patient/…", "RelatedPerson/…", "Practitioner/…"; empty: no record
 }
 
 // Cast is who plays in a set of records.
 type Cast struct {
-	People []Person
+	People     []Person
+	Clinicians []Person // who open apps from the EHR; none when the set has no Practitioner
 }
 
 // password is everybody's. It protects nothing: the demo binds to loopback only
@@ -110,6 +111,12 @@ func cast(patients int) *Cast {
 	}
 	c.People = append(c.People, stranger())
 	return c
+}
+
+// clinician is an internist of the first clinic.
+func clinician(w *world) Person {
+	d := w.clinic(0).doctors[internist]
+	return newPerson("doctor", d.given, d.family, "A physician: opens apps from the EHR for a patient, and nobody's record without it.", d.ref().target)
 }
 
 // stranger is the person without a record.

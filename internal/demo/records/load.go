@@ -44,6 +44,7 @@ type loader struct {
 	emit     func([]byte) error
 	patients []*fhir.Resource
 	related  []*fhir.Resource
+	doctor   *fhir.Resource // the first Practitioner
 	taken    map[string]bool
 }
 
@@ -81,6 +82,10 @@ func (l *loader) line(raw []byte) error {
 	switch r.Type() {
 	case "Patient":
 		l.patients = append(l.patients, r)
+	case "Practitioner":
+		if l.doctor == nil {
+			l.doctor = r
+		}
 	case "RelatedPerson":
 		l.related = append(l.related, r)
 	}
@@ -107,6 +112,12 @@ func (l *loader) people() *Cast {
 			Login: l.login(r.ID()), Password: password, Name: nameOf(r), Email: r.ID() + "@example.org",
 			Story: "Acts for " + patient + ".", FHIRUser: []string{"RelatedPerson/" + r.ID()},
 		})
+	}
+	if r := l.doctor; r != nil {
+		c.Clinicians = []Person{{
+			Login: l.login("doctor"), Password: password, Name: nameOf(r), Email: "doctor@example.org",
+			Story: "Opens apps from the EHR for a patient.", FHIRUser: []string{"Practitioner/" + r.ID()},
+		}}
 	}
 	nobody := stranger()
 	nobody.Login = l.login(nobody.Login)

@@ -64,6 +64,9 @@ func TestLoadedPeopleAreThePatientsAndThoseWhoActForThem(t *testing.T) {
 {"resourceType":"RelatedPerson","id":"former","active":false,"patient":{"reference":"Patient/kid"}}
 {"resourceType":"RelatedPerson","id":"lost","patient":{"reference":"Patient/elsewhere"}}
 `,
+		"Practitioner.ndjson": `{"resourceType":"Practitioner","id":"doe","name":[{"text":"Dr. Doe"}]}
+{"resourceType":"Practitioner","id":"roe"}
+`,
 		"notes.tsv": "ignored",
 	})
 	var raw []string
@@ -71,8 +74,8 @@ func TestLoadedPeopleAreThePatientsAndThoseWhoActForThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(raw) != 5 || raw[1] != `{"resourceType":"Patient","id":"nora"}` {
-		t.Errorf("emitted %d resources, want the 5 as they stand", len(raw))
+	if len(raw) != 7 || raw[1] != `{"resourceType":"Patient","id":"nora"}` {
+		t.Errorf("emitted %d resources, want the 7 as they stand", len(raw))
 	}
 	got := map[string]string{}
 	for _, p := range cast.People {
@@ -81,6 +84,9 @@ func TestLoadedPeopleAreThePatientsAndThoseWhoActForThem(t *testing.T) {
 	want := map[string]string{"kid": "Kim A Now Patient/kid", "nora": "nora Patient/nora", "mum": "Mum RelatedPerson/mum", "nora-2": "Nora Field "}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if c := cast.Clinicians; len(c) != 1 || c[0].Login != "doctor" || c[0].Name != "Dr. Doe" || c[0].FHIRUser[0] != "Practitioner/doe" {
+		t.Errorf("clinicians: %+v", c)
 	}
 }
 

@@ -75,7 +75,9 @@ func Generate(o Options, emit func(raw []byte) error) (*Cast, error) {
 	if err := collect(o, order, emit); err != nil {
 		return nil, err
 	}
-	return cast(o.Patients), nil
+	all := cast(o.Patients)
+	all.Clinicians = []Person{clinician(w)}
+	return all, nil
 }
 
 func collect(o Options, order <-chan job, emit func([]byte) error) error {

@@ -38,6 +38,9 @@ func TestTheCastIsOfTheSetAndHasOneWithoutRecord(t *testing.T) {
 				}
 			}
 		}
+		if len(s.cast.Clinicians) != 1 || s.byRef[s.cast.Clinicians[0].FHIRUser[0]] == nil {
+			t.Errorf("%d patients: the clinicians are %+v", patients, s.cast.Clinicians)
+		}
 		if strangers != 1 {
 			t.Errorf("%d patients: %d people without a record, want 1", patients, strangers)
 		}

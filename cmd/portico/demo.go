@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,6 +202,11 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 		Clients: []config.Client{
 			{ID: demoClient, Name: "Pocket Record", Owner: "Portico's sample app", URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}, LaunchURIs: []string{at.url(3) + sampleapp.LaunchPath}},
 			own,
+		},
+		// Whoever can reach loopback may try an app of their own.
+		Registration: config.Registration{Mode: config.RegistrationApproveAll, PerHour: 1000},
+		Outside: config.Outside{
+			InsecurePlainHTTP: true, AllowAddresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		},
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portico-fhir/portico/gateway/login"
 	"github.com/portico-fhir/portico/smart/token"
 	"github.com/portico-fhir/portico/smart/token/tokentest"
 )
@@ -73,5 +74,40 @@ func TestSweepLeavesGrantsThatCanBeRefreshedAndNoOthers(t *testing.T) {
 	}
 	if err := s.UseAssertion(t.Context(), "app", "1", later); err != nil {
 		t.Errorf("an id of long ago was not forgotten: %v", err)
+	}
+}
+
+func TestOnlineAsLongAsThereIsASession(t *testing.T) {
+	s := open(t)
+	now := time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC)
+	online := func(at time.Time) bool {
+		t.Helper()
+		ok, err := s.Online(t.Context(), "iss", "ana", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if online(now) {
+		t.Error("without a session")
+	}
+	for i, subject := range []string{"ana", "ana", "bo"} {
+		err := s.CreateSession(t.Context(), login.Session{
+			Digest: [32]byte{byte(i)}, Issuer: "iss", Subject: subject, Created: now, Seen: now, Expires: now.Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !online(now) || online(now.Add(time.Hour)) {
+		t.Error("online until the session ends, and no longer")
+	}
+	for i := range 2 {
+		if err := s.DeleteSession(t.Context(), [32]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if online(now) != (i == 0) {
+			t.Errorf("after %d of two sign-outs: %v", i+1, online(now))
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/gateway/login"
+	"github.com/portico-fhir/portico/smart/authz"
 )
 
 var _ login.SessionStore = (*Store)(nil)
@@ -101,4 +102,17 @@ func (s *Store) EndSessions(ctx context.Context, e login.Ending) (int, error) {
 		return 0, fmt.Errorf("store: end sessions: %w", err)
 	}
 	return int(n), nil
+}
+
+var _ authz.Sessions = (*Store)(nil)
+
+// Online implements authz.Sessions.
+func (s *Store) Online(ctx context.Context, issuer, subject string, now time.Time) (bool, error) {
+	var n int64
+	err := s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM sessions WHERE issuer = ? AND subject = ? AND expires > ?`,
+		issuer, subject, micros(now)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("store: sessions of a person: %w", err)
+	}
+	return n > 0, nil
 }

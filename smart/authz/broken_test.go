@@ -186,7 +186,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		return authz.Options{
 			Issuer: "https://portico.example", Sources: []authz.Source{{ID: "demo", Name: "Demo", Base: "https://portico.example/fhir/demo"}},
 			Clients: registry, Tokens: h.tokens, Signer: h.signer, Pending: h.pending, SignIn: h.people, Patients: h.people,
-			Pages: jsonPages{}, Recorder: h.audit, Pushed: &authztest.Pushed{}, Refresh: h.tokens, Singles: h.tokens, Keys: client.NewKeys(nil, h.Now), Used: &clienttest.Used{},
+			Pages: jsonPages{}, Recorder: h.audit, Pushed: &authztest.Pushed{}, Refresh: h.tokens, Singles: h.tokens, Sessions: h.people, Keys: client.NewKeys(nil, h.Now), Used: &clienttest.Used{},
 		}
 	}
 	if _, err := authz.New(good()); err != nil {
@@ -222,6 +222,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"tokens of a day":                       func(o *authz.Options) { o.AccessTTL = 24 * time.Hour },
 		"grants of a second":                    func(o *authz.Options) { o.GrantTTL = time.Second },
 		"no pushed requests":                    func(o *authz.Options) { o.Pushed = nil },
+		"no sessions":                           func(o *authz.Options) { o.Sessions = nil },
 		"no single tokens":                      func(o *authz.Options) { o.Singles = nil },
 		"no client keys":                        func(o *authz.Options) { o.Keys = nil },
 		"no used assertions":                    func(o *authz.Options) { o.Used = nil },

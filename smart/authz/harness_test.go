@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +77,8 @@ type people struct {
 	err      error
 	starts   int
 
+	signedOut []string
+
 	practitioners map[string]string   // by subject, at the source "demo"
 	asked         authz.SignInRequest // of the last Start
 }
@@ -138,6 +141,13 @@ func (p *people) Launched(_ context.Context, who authz.Person, source, patient s
 		return authz.Patient{}, false, nil
 	}
 	return authz.Patient{ID: patient, Label: "Somebody", FHIRUser: p.practitioners[who.Subject]}, true, nil
+}
+
+// Online says no of somebody who is in the list signedOut.
+func (p *people) Online(_ context.Context, _, subject string, _ time.Time) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !slices.Contains(p.signedOut, subject), p.err
 }
 
 func (p *people) set(change func(p *people)) {
@@ -266,6 +276,9 @@ func start(t *testing.T, change func(h *harness, o *authz.Options)) *harness {
 	}
 	if o.Pushed == nil {
 		o.Pushed = &authztest.Pushed{}
+	}
+	if o.Sessions == nil {
+		o.Sessions = h.people
 	}
 	if o.Used == nil {
 		o.Used = &clienttest.Used{}

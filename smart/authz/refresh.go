@@ -14,6 +14,13 @@ import (
 
 const grantRefreshToken = "refresh_token"
 
+// Sessions knows who is signed in.
+type Sessions interface {
+	// Online tells whether a person has a session that has not ended at now: by
+	// signing out, at the provider too, or at its absolute limit.
+	Online(ctx context.Context, issuer, subject string, now time.Time) (bool, error)
+}
+
 // refreshGrant exchanges a refresh token for an access token and the next
 // refresh token (RFC 6749 §6; SMART App Launch 2.2, "Refresh access token").
 //
@@ -40,6 +47,9 @@ func (g *refreshGrant) redeem(ctx context.Context, app client.Client, p params) 
 		return redeemed{}, unavailable(err, "look up a refresh token")
 	default:
 		if err := g.holder(ctx, grant, app); err != nil {
+			return redeemed{}, err
+		}
+		if err := g.online(ctx, grant, now); err != nil {
 			return redeemed{}, err
 		}
 		if scopes, err = narrowed(grant.Scopes, p.get("scope")); err != nil {
@@ -87,6 +97,23 @@ func (g *refreshGrant) holder(ctx context.Context, grant token.Grant, app client
 		reqctx.From(ctx).Fail(unavailable(err, "record a refused refresh token"))
 	}
 	return g.s.abandon(ctx, grant, refuse(invalidGrant, "%s", reason))
+}
+
+// online ends a grant that is for as long as the person is signed in, when they
+// are not any more.
+func (g *refreshGrant) online(ctx context.Context, grant token.Grant, now time.Time) error {
+	scopes, err := scope.Parse(grant.Scopes)
+	if err != nil || scopes.Has(scope.OfflineAccess) {
+		return err
+	}
+	online, err := g.s.o.Sessions.Online(ctx, grant.PersonIssuer, grant.PersonSubject, now)
+	if err != nil {
+		return unavailable(err, "ask whether a person is signed in")
+	}
+	if online {
+		return nil
+	}
+	return g.s.abandon(ctx, grant, refuse(invalidGrant, "The person has signed out."))
 }
 
 // narrowed gives the scopes of the new access token: those of the grant, or the

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/portico-fhir/portico/smart/authz"
 	"github.com/portico-fhir/portico/smart/client"
+	"github.com/portico-fhir/portico/smart/token"
 )
 
 const (
@@ -333,5 +335,90 @@ func TestClientsThatMayNotHaveOfflineAccessDoNotGetIt(t *testing.T) {
 		func(f url.Values) { f.Set("client_id", "narrow") }))
 	if got.text("scope") != "patient/Observation.rs" || got.body["refresh_token"] != nil {
 		t.Errorf("answer %s", got.raw)
+	}
+}
+
+func TestSigningOutEndsOnlineAccessAndNotOfflineAccess(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scope string
+		good  bool
+	}{
+		{"online_access patient/Observation.rs", false},
+		{"offline_access patient/Observation.rs", true},
+		{"online_access offline_access patient/Observation.rs", true},
+	} {
+		h := start(t, nil)
+		got := h.token(exchange(h.code(func(q url.Values) { q.Set("scope", c.scope) }), nil))
+		h.people.set(func(p *people) { p.signedOut = []string{"ana"} })
+		again := h.token(refreshWith(got.text("refresh_token"), nil))
+		if (again.status == http.StatusOK) != c.good {
+			t.Errorf("%s: %d %s", c.scope, again.status, again.raw)
+		}
+		if !c.good {
+			again.wantError(t, 400, "invalid_grant")
+			if _, ok := h.good(got.text("access_token")); ok {
+				t.Errorf("%s: the access token is still good", c.scope)
+			}
+		}
+	}
+}
+
+// brokenRefresh is a store of refresh tokens of which one step fails.
+type brokenRefresh struct {
+	token.RefreshStore
+	step string
+}
+
+func (b *brokenRefresh) Refresh(ctx context.Context, d token.Digest, now time.Time) (token.Refresh, token.Grant, error) {
+	if b.step == "look" {
+		return token.Refresh{}, token.Grant{}, errDisk
+	}
+	return b.RefreshStore.Refresh(ctx, d, now)
+}
+
+func (b *brokenRefresh) UseRefresh(ctx context.Context, d token.Digest, now time.Time) (token.Grant, error) {
+	if b.step == "use" {
+		return token.Grant{}, errDisk
+	}
+	return b.RefreshStore.UseRefresh(ctx, d, now)
+}
+
+func (b *brokenRefresh) CreateRefresh(ctx context.Context, grant string, r token.Refresh) error {
+	if b.step == "create" {
+		return errDisk
+	}
+	return b.RefreshStore.CreateRefresh(ctx, grant, r)
+}
+
+func TestRefreshingWithBrokenPartsGivesNothingAway(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"look", "use", "create", "record", "sessions"} {
+		var parts *brokenRefresh
+		h := start(t, func(h *harness, o *authz.Options) {
+			parts = &brokenRefresh{RefreshStore: h.tokens}
+			o.Refresh, o.Singles = parts, h.tokens
+		})
+		got := h.token(exchange(h.code(func(q url.Values) { q.Set("scope", "online_access patient/Observation.rs") }), nil))
+		parts.step = step
+		switch step {
+		case "record":
+			h.audit.fail(errDisk)
+		case "sessions":
+			h.people.set(func(p *people) { p.err = errDisk })
+		}
+		a := h.token(refreshWith(got.text("refresh_token"), nil))
+		a.wantError(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+		if strings.Contains(a.raw, "disk") || a.body["refresh_token"] != nil {
+			t.Errorf("%s: %s", step, a.raw)
+		}
+		// What is not used up yet is good when the part is back.
+		parts.step = ""
+		h.people.set(func(p *people) { p.err = nil })
+		h.audit.fail(nil)
+		again := h.token(refreshWith(got.text("refresh_token"), nil))
+		if used := step == "create" || step == "record"; (again.status == http.StatusOK) == used {
+			t.Errorf("%s: afterwards %d %s", step, again.status, again.raw)
+		}
 	}
 }

@@ -72,6 +72,7 @@ type Options struct {
 	Signer               *token.Signer
 	Pending              PendingStore
 	Refresh              token.RefreshStore
+	Sessions             Sessions              // for refresh tokens that end with the sign-in
 	Singles              token.AccessStore     // access tokens that nobody gave a code for
 	Keys                 client.KeySource      // of clients that authenticate with private_key_jwt
 	Used                 client.AssertionStore // of their assertions
@@ -149,7 +150,7 @@ func New(o Options) (*Server, error) {
 func checkOptions(o *Options) (*url.URL, error) {
 	for name, missing := range map[string]bool{
 		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pushed": o.Pushed == nil, "Pending": o.Pending == nil,
-		"Refresh": o.Refresh == nil, "Singles": o.Singles == nil, "Keys": o.Keys == nil, "Used": o.Used == nil,
+		"Refresh": o.Refresh == nil, "Singles": o.Singles == nil, "Sessions": o.Sessions == nil, "Keys": o.Keys == nil, "Used": o.Used == nil,
 		"SignIn": o.SignIn == nil, "Patients": o.Patients == nil, "Pages": o.Pages == nil, "Recorder": o.Recorder == nil,
 		"Sources": len(o.Sources) == 0,
 	} {

@@ -171,7 +171,11 @@ func TestANarrowTokenFindsTheIntersection(t *testing.T) {
 				want = append(want, name)
 			}
 		}
-		query.Set("_count", fmt.Sprint(rapid.SampledFrom([]int{1, 2, 7, 50, 200}).Draw(r, "count")))
+		counts := []int{23, 50, 200}
+		if len(full[asked]) < 40 { // page by page takes a request for each
+			counts = []int{1, 2, 7, 50}
+		}
+		query.Set("_count", fmt.Sprint(rapid.SampledFrom(counts).Draw(r, "count")))
 		got, _, _ := walk(t, h, "/"+typ+"?"+query.Encode(), patient+":"+granularBearer(r, typ, granted))
 		if !slices.Equal(got, want) {
 			r.Fatalf("%s with %v:\n got %v\nwant %v", asked, granted, got, want)

@@ -46,12 +46,8 @@ func (s *Server) remembered(ctx context.Context, st step) (verdict, bool, error)
 	if err != nil {
 		return verdict{}, false, unavailable(err, "look up a decision")
 	}
-	asked, err := scope.Parse(d.Asked)
-	if err != nil || more(st.scopes, asked) {
-		return verdict{}, false, nil
-	}
-	had, err := scope.Parse(d.Agreed)
-	if err != nil {
+	asked, had, ok := d.understood()
+	if !ok || more(st.scopes, asked) {
 		return verdict{}, false, nil
 	}
 	v := verdict{yes: true, agreed: both(st.scopes, had), until: d.Expires}
@@ -59,6 +55,13 @@ func (s *Server) remembered(ctx context.Context, st step) (verdict, bool, error)
 		return verdict{}, false, nil
 	}
 	return v, true, nil
+}
+
+// understood reads what was kept; what cannot be read is as good as forgotten.
+func (d Decision) understood() (asked, agreed scope.Set, ok bool) {
+	asked, askedErr := scope.Parse(d.Asked)
+	agreed, agreedErr := scope.Parse(d.Agreed)
+	return asked, agreed, askedErr == nil && agreedErr == nil
 }
 
 // identifies tells whether the one who gets the answer is certainly the app: it

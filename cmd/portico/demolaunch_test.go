@@ -162,7 +162,7 @@ func TestPushedRequestsInTheDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.PostForm(d.url(0)+"/oauth/par", u.Query()) //nolint:noctx // a test
+	resp, err := http.PostForm(d.url(0)+"/oauth/par", u.Query())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,5 +177,51 @@ func TestPushedRequestsInTheDemo(t *testing.T) {
 	back := newBrowser(t, app.config.RedirectURL).do(http.MethodGet, d.url(0)+"/oauth/authorize?"+q.Encode(), nil).signIn("alice").allow().arrived()
 	if token := app.exchange(t, back); token.Extra("patient") == "" {
 		t.Errorf("%+v", token)
+	}
+}
+
+// prompt=login sends somebody who is signed in to the provider again, and the
+// app learns when; signing out signs out there too.
+func TestSigningInAgainAndOutInTheDemo(t *testing.T) {
+	d := startDemo(t)
+	app := newApp(t, d, "openid", "launch/patient", "patient/Observation.rs")
+	b := newBrowser(t, app.config.RedirectURL).do(http.MethodGet, app.authorizeURL(), nil).signIn("alice").allow()
+	app.exchange(t, b.arrived())
+	b.do(http.MethodGet, app.authorizeURL(), nil)
+	if !strings.Contains(b.body, `name="decision"`) {
+		t.Fatalf("asked to sign in again without need: %s", b.last.Request.URL)
+	}
+	for _, demand := range []string{"&prompt=login", "&max_age=0", "&prompt=select_account"} {
+		b.do(http.MethodGet, app.authorizeURL()+demand+"&login_hint=alice", nil)
+		if !strings.Contains(b.body, `name="password"`) || !strings.Contains(b.body, `value="alice"`) {
+			t.Fatalf("%s does not lead to the provider with the hint: %s", demand, b.last.Request.URL)
+		}
+		token := app.exchange(t, b.signIn("alice").allow().arrived())
+		rawID, _ := token.Extra("id_token").(string)
+		if claims := claimsOf(t, rawID); claims["auth_time"] == nil {
+			t.Errorf("%s: no auth_time in %v", demand, claims)
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url(0)+"/logout", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	visited := []string{}
+	client := *b.client
+	client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		visited = append(visited, r.URL.Host+r.URL.Path)
+		return nil
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if len(visited) < 2 || !strings.HasPrefix(d.url(2)+"/end_session", "http://"+visited[0]) || resp.Request.URL.String() != d.url(0)+"/" {
+		t.Errorf("signed out by way of %v, ended at %s", visited, resp.Request.URL)
+	}
+	if b.do(http.MethodGet, app.authorizeURL(), nil); !strings.Contains(b.body, `name="password"`) {
+		t.Error("still signed in")
 	}
 }

@@ -59,7 +59,7 @@ func TestLogoutGoesToTheProviderWithTheIDToken(t *testing.T) {
 			if q.Get("x") != "1" || q.Get("client_id") != "portico" || q.Get("post_logout_redirect_uri") != s.URL+"/" {
 				t.Errorf("asked %v", q)
 			}
-			parsed, err := jose.ParseSigned(q.Get("id_token_hint"), []jose.SignatureAlgorithm{jose.ES256})
+			parsed, err := jose.ParseSignedCompact(q.Get("id_token_hint"), []jose.SignatureAlgorithm{jose.ES256})
 			if err != nil {
 				t.Fatalf("id_token_hint %q: %v", q.Get("id_token_hint"), err)
 			}
@@ -182,7 +182,7 @@ func TestBackChannelLogoutEndsTheSessionsAtOnce(t *testing.T) {
 		"audience in a list": {func(c map[string]any) {
 			c["aud"] = []string{"another", "portico"}
 		}, "first second third"},
-		"expired within the leeway": {func(c map[string]any) { c["exp"] = c["iat"].(int64) - 30 }, "first second third"},
+		"expired within the leeway": {func(c map[string]any) { c["exp"] = time.Date(2026, 3, 1, 11, 59, 30, 0, time.UTC).Unix() }, "first second third"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, p := withFake(t, nil, nil)

@@ -349,3 +349,21 @@ func TestCapabilitiesOfAnEHRThatLaunches(t *testing.T) {
 		}
 	}
 }
+
+// A refreshed token is in the same context.
+func TestTheContextOfALaunchComesAgainWithARefresh(t *testing.T) {
+	t.Parallel()
+	h := startEHR(t, nil)
+	h.people.next = "doc"
+	b := h.browser()
+	consent := b.authorize(h.askLaunched(h.launched(`{"patient":"p9","encounter":"e9","intent":"review"}`), func(q url.Values) {
+		q.Set("scope", "launch launch/encounter offline_access user/Observation.rs")
+	})).want(t, "consent")
+	first := h.token(exchange(b.post(consent.view.Action, consent.yes()).query.Get("code"), nil))
+	second := h.token(refreshWith(first.text("refresh_token"), nil))
+	for _, name := range []string{"patient", "encounter", "intent", "need_patient_banner", "smart_style_url", "scope"} {
+		if first.body[name] == nil || first.body[name] != second.body[name] {
+			t.Errorf("%s was %v and is %v", name, first.body[name], second.body[name])
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (st step) satisfied() bool {
 	switch {
 	case p.AuthTime.Before(st.pending.SignedInAfter):
 		return false
-	case st.pending.SignIn.SelectAccount && p.Since.Before(st.pending.Created):
+	case st.pending.SignIn.again() && p.Since.Before(st.pending.Created):
 		return false
 	}
 	return st.assured()
@@ -161,6 +161,12 @@ func readDemand(p params) (d SignInDemand, none bool, err error) {
 		d.ACRValues = strings.Fields(text)
 	}
 	return d, none, nil
+}
+
+// again tells whether the person must go to the provider, however lately they
+// came from there.
+func (d SignInDemand) again() bool {
+	return d.Login || d.SelectAccount || (d.MaxAge != nil && *d.MaxAge == 0)
 }
 
 // signedInAfter is how old a sign-in may be.

@@ -48,15 +48,25 @@ func TestDemandsReachTheProvider(t *testing.T) {
 	}
 }
 
-func TestSelectAccountGoesToTheProviderOnceThoughSomebodyIsSignedIn(t *testing.T) {
+// However lately somebody signed in, these lead to the provider.
+func TestSomeDemandsGoToTheProviderThoughSomebodyIsSignedIn(t *testing.T) {
 	t.Parallel()
-	h := start(t, nil)
-	b := h.browser()
-	b.authorize(h.ask(nil)).want(t, "consent")
-	h.advance(time.Minute)
-	b.authorize(h.ask(func(q url.Values) { q.Set("prompt", "select_account") })).want(t, "consent")
-	if h.people.starts != 2 || !h.people.asked.SelectAccount {
-		t.Errorf("%d rounds, the last asked %+v", h.people.starts, h.people.asked)
+	for _, demand := range []url.Values{{"prompt": {"login"}}, {"prompt": {"select_account"}}, {"max_age": {"0"}}} {
+		h := start(t, nil)
+		who := h.people.known["ana"]
+		who.AuthTime = h.now
+		h.people.known["ana"] = who
+		b := h.browser()
+		b.authorize(h.ask(nil)).want(t, "consent")
+		h.advance(time.Second)
+		b.authorize(h.ask(func(q url.Values) {
+			for name, v := range demand {
+				q[name] = v
+			}
+		})).want(t, "consent")
+		if h.people.starts != 2 {
+			t.Errorf("%v: %d rounds of sign-in, want 2", demand, h.people.starts)
+		}
 	}
 }
 

@@ -70,6 +70,9 @@ func TestRouteHoldsNoIds(t *testing.T) {
 		"":                                  "/{other}",
 		"/oauth/authorize":                  "/oauth/authorize",
 		"/oauth/Parker":                     "/oauth/{other}",
+		"/oauth/register/Parker":            "/oauth/register/{client}",
+		"/oauth/register/Parker/x":          "/oauth/{other}",
+		"/oauth/developer/refusals":         "/oauth/developer/refusals",
 		"/static/portico.css":               "/static/{file}",
 		"/fhir" + strings.Repeat("/a", 100): "/{other}",
 	} {

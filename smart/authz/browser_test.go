@@ -24,7 +24,7 @@ func (h *harness) browser() *browser {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return &browser{h: h, c: &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	return &browser{h: h, c: &http.Client{Jar: jar, Transport: h.http.Client().Transport, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if !strings.HasPrefix(r.URL.String(), h.base+"/") {
 			return http.ErrUseLastResponse
 		}

@@ -374,7 +374,9 @@ func (a answer) list(name string) []string {
 }
 
 func (h *harness) call(req *http.Request) answer {
-	res, err := http.DefaultClient.Do(req)
+	// A client of the server's own: closing another test's server ends the idle
+	// connections of the default one.
+	res, err := h.http.Client().Do(req)
 	if err != nil {
 		h.t.Error(err)
 		return answer{}

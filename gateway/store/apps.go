@@ -184,3 +184,15 @@ func (s *Store) DeleteApp(ctx context.Context, id string, now time.Time) error {
 	}
 	return nil
 }
+
+// unreviewedFor is how long an app that registered itself waits for somebody to
+// look at it.
+const unreviewedFor = 60 * 24 * time.Hour
+
+// sweepApps deletes apps that registered themselves long ago and about which
+// nobody ever decided anything: otherwise they would fill the queue for good.
+func (s *Store) sweepApps(ctx context.Context, now time.Time) error {
+	_, err := s.write.ExecContext(ctx, `DELETE FROM apps WHERE state = ? AND origin = ? AND decided = created AND created <= ?`,
+		string(client.Pending), string(client.ByItself), micros(now.Add(-unreviewedFor)))
+	return err
+}

@@ -70,3 +70,31 @@ func TestDeletingAnAppEndsItsGrants(t *testing.T) {
 func TestRefusalStore(t *testing.T) {
 	authztest.RunRefusalStore(t, func(t *testing.T) authz.RefusalStore { return open(t) })
 }
+
+func TestAppsThatNobodyReviewedAreSweptAway(t *testing.T) {
+	s := open(t)
+	now := time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC)
+	old := now.Add(-60 * 24 * time.Hour)
+	for id, a := range map[string]client.App{
+		"old":      {State: client.Pending, Origin: client.ByItself, Created: old, Decided: old},
+		"new":      {State: client.Pending, Origin: client.ByItself, Created: old.Add(time.Second), Decided: old.Add(time.Second)},
+		"changed":  {State: client.Pending, Origin: client.ByItself, Created: old, Decided: now},
+		"approved": {State: client.Approved, Origin: client.ByItself, Created: old, Decided: old},
+		"added":    {State: client.Pending, Origin: client.ByOperator, Created: old, Decided: old},
+	} {
+		a.Client = client.Client{ID: id, Name: id, Auth: client.Public}
+		if err := s.CreateApp(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Sweep(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Apps(t.Context(), "", 10)
+	if err != nil || len(list) != 4 {
+		t.Errorf("%d are left, %v", len(list), err)
+	}
+	if _, err := s.App(t.Context(), "old"); !errors.Is(err, client.ErrUnknown) {
+		t.Errorf("the old one: %v", err)
+	}
+}

@@ -189,6 +189,9 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("store: sweep: %w", err)
 		}
 	}
+	if err := s.sweepApps(ctx, now); err != nil {
+		return fmt.Errorf("store: sweep: %w", err)
+	}
 	return s.sweepDead(ctx, now)
 }
 

@@ -416,3 +416,31 @@ func TestWhatMayBeFetched(t *testing.T) {
 		}
 	}
 }
+
+// What is accepted is https to a name, or to a plain address that is public,
+// in the eyes of another parser too.
+func FuzzCheck(f *testing.F) {
+	for _, u := range []string{"https://keys.example/", "https://127.1/", "https://[::ffff:127.0.0.1]/", "https://a@b/", "https://0x7f.1/", "https://198.41.0.4:8443/a?b"} {
+		f.Add(u)
+	}
+	fetcher, err := fetch.New(fetch.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if fetcher.Check(text) != nil {
+			return
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Hostname() == "" || u.Fragment != "" {
+			t.Fatalf("%q is accepted", text)
+		}
+		ip := net.ParseIP(u.Hostname())
+		if ip == nil {
+			return
+		}
+		if ip.IsLoopback() || ip.IsPrivate() || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast() {
+			t.Fatalf("%q is accepted: %s", text, ip)
+		}
+	})
+}

@@ -34,7 +34,7 @@ const (
 
 // harness is registration and the admin API over a store in memory.
 type harness struct {
-	t        *testing.T
+	t        testing.TB
 	store    *clienttest.Memory
 	public   *httptest.Server
 	admin    *httptest.Server
@@ -69,7 +69,7 @@ func (h *harness) Keys(_ context.Context, c client.Client, kid string) ([]jose.J
 	return []jose.JSONWebKey{{Key: h.signer.Public(), KeyID: "k1"}}, nil
 }
 
-func start(t *testing.T, change func(o *apps.Options)) *harness {
+func start(t testing.TB, change func(o *apps.Options)) *harness {
 	t.Helper()
 	h := &harness{t: t, store: &clienttest.Memory{}, log: &log{}, now: time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC), addr: "192.0.2.1"}
 	static, err := client.NewStatic(client.Options{Clients: []client.Client{

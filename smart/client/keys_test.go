@@ -244,3 +244,25 @@ func TestOneFetchAtATime(t *testing.T) {
 		t.Errorf("fetched %d times", w.gets)
 	}
 }
+
+// Whatever is accepted is public, has a kid, and no kid and kty twice.
+func FuzzParseJWKS(f *testing.F) {
+	f.Add([]byte(`{"keys":[]}`))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-384","kid":"a","x":"AA","y":"AA"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB","d":"AA"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		keys, err := client.ParseJWKS(text)
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, k := range keys {
+			id := fmt.Sprintf("%s %T", k.KeyID, k.Key)
+			if !k.IsPublic() || k.KeyID == "" || seen[id] {
+				t.Fatalf("%s is accepted: %+v", text, k)
+			}
+			seen[id] = true
+		}
+	})
+}

@@ -185,6 +185,7 @@ func TestAppsWithAKeyExchangeAndRefresh(t *testing.T) {
 		{"aud in a list", func(j *jwtParts) { j.claims["aud"] = []any{j.claims["aud"]} }},
 		{"aud the issuer", func(j *jwtParts) { j.claims["aud"] = strings.TrimSuffix(j.claims["aud"].(string), "/oauth/token") }}, //nolint:errcheck // it is text
 		{"with iat and nbf", func(j *jwtParts) { j.claims["iat"], j.claims["nbf"] = 0, 0 }},
+		{"no typ", func(j *jwtParts) { j.header["typ"] = nil }},
 		{"typ in small letters", func(j *jwtParts) { j.header["typ"] = "jwt" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -232,7 +233,7 @@ func TestRefusedAssertions(t *testing.T) {
 		{"the kid of a key on another curve", head("kid", "ec256"), "0 keys"},
 		{"a key for another algorithm", func(j *jwtParts) { j.alg, j.key, j.header["kid"] = jose.RS384, theKeys().rsa, "rs256" }, "0 keys"},
 		{"somebody else's key", func(j *jwtParts) { j.key = theKeys().otherEC384 }, "signature"},
-		{"no typ", head("typ", nil), "typ"},
+		{"an empty typ", head("typ", ""), "typ"},
 		{"typ of another purpose", head("typ", "oauth-authz-req+jwt"), "typ"},
 		{"typ that is no text", head("typ", 1), "typ"},
 		{"a jku that is not registered", head("jku", "https://evil.example/jwks.json"), "jku"},

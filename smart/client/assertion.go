@@ -94,8 +94,13 @@ func ReadAssertion(text string) (Assertion, error) {
 		return Assertion{}, refused("its header has no kid")
 	}
 	// RFC 8725 §3.11: a JWT that was signed for another purpose says so in typ.
-	if typ, ok := header.ExtraHeaders[jose.HeaderType].(string); !ok || !strings.EqualFold(typ, "JWT") {
-		return Assertion{}, refused("its header does not have typ JWT")
+	// SMART App Launch 2.2 wants clients to send JWT; some that know RFC 7523
+	// only send none, and nothing else without typ has iss = sub (RFC 9101
+	// §10.8 keeps that out of request objects).
+	if typ, there := header.ExtraHeaders[jose.HeaderType]; there {
+		if text, ok := typ.(string); !ok || !strings.EqualFold(text, "JWT") {
+			return Assertion{}, refused("its header has a typ that is not JWT")
+		}
 	}
 	if jku, there := header.ExtraHeaders["jku"]; there {
 		if a.jku, _ = jku.(string); a.jku == "" {

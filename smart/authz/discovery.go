@@ -98,7 +98,10 @@ func authMethods() []string {
 // scopesSupported are examples of what may be granted, in both syntaxes.
 func (s *Server) scopesSupported() []string {
 	out := []string{scope.OpenID, scope.FHIRUser, scope.Profile, scope.LaunchPatient, scope.OfflineAccess, scope.OnlineAccess}
-	for _, text := range []string{"patient/*.cruds", "patient/*.*"} {
+	if slices.ContainsFunc(s.o.Sources, s.launches) {
+		out = append(out, scope.Launch, scope.LaunchEncounter)
+	}
+	for _, text := range []string{"patient/*.cruds", "patient/*.*", "user/*.cruds", "user/*.*"} {
 		r, err := scope.ParseResource(text)
 		if err != nil { // a constant
 			panic(err)

@@ -34,7 +34,7 @@ func TestSMARTConfigurationSaysWhatWorks(t *testing.T) {
 		"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		"token_endpoint_auth_signing_alg_values_supported": []any{"RS384", "ES384"},
 		"grant_types_supported":                            []any{"authorization_code", "client_credentials", "refresh_token"},
-		"scopes_supported":                                 []any{"openid", "fhirUser", "profile", "launch/patient", "offline_access", "online_access", "patient/*.rs", "patient/*.read"},
+		"scopes_supported":                                 []any{"openid", "fhirUser", "profile", "launch/patient", "offline_access", "online_access", "patient/*.rs", "patient/*.read", "user/*.rs", "user/*.read"},
 		"response_types_supported":                         []any{"code"},
 		"code_challenge_methods_supported":                 []any{"S256"},
 		"capabilities": []any{

@@ -173,15 +173,11 @@ func launchURL(app client.Client, base, secret string) string {
 	if len(app.LaunchURIs) != 1 {
 		return ""
 	}
-	target, err := url.Parse(app.LaunchURIs[0])
-	if err != nil {
-		return ""
+	separator := "?" // a query of the launch URI stays as it is
+	if strings.Contains(app.LaunchURIs[0], "?") {
+		separator = "&"
 	}
-	q := target.Query()
-	q.Set("iss", base)
-	q.Set("launch", secret)
-	target.RawQuery = q.Encode()
-	return target.String()
+	return app.LaunchURIs[0] + separator + url.Values{"iss": {base}, "launch": {secret}}.Encode()
 }
 
 // launches tells whether an EHR of source may launch apps.

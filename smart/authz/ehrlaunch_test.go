@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portico-fhir/portico/smart/authz"
+	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/launch"
 	"github.com/portico-fhir/portico/smart/launch/launchtest"
 )
@@ -347,6 +348,12 @@ func TestCapabilitiesOfAnEHRThatLaunches(t *testing.T) {
 				t.Errorf("%s in %v", name, got)
 			}
 		}
+		scopes := h.call(h.request(http.MethodGet, "/fhir/demo/.well-known/smart-configuration", nil)).list("scopes_supported")
+		for _, name := range []string{"launch", "launch/encounter", "user/*.rs"} {
+			if !slices.Contains(scopes, name) {
+				t.Errorf("%s is not in %v", name, scopes)
+			}
+		}
 	}
 }
 
@@ -364,6 +371,37 @@ func TestTheContextOfALaunchComesAgainWithARefresh(t *testing.T) {
 	for _, name := range []string{"patient", "encounter", "intent", "need_patient_banner", "smart_style_url", "scope"} {
 		if first.body[name] == nil || first.body[name] != second.body[name] {
 			t.Errorf("%s was %v and is %v", name, first.body[name], second.body[name])
+		}
+	}
+}
+
+// An app with one launch URI is opened there; with several the EHR knows which.
+func TestLaunchURL(t *testing.T) {
+	t.Parallel()
+	for want, uris := range map[string][]string{
+		"":                                 {"https://app.example/one", "https://app.example/two"},
+		"https://app.example/launch?iss=":  {"https://app.example/launch"},
+		"https://app.example/l?a=b+c&iss=": {"https://app.example/l?a=b+c"},
+	} {
+		h := startEHR(t, func(_ *harness, o *authz.Options) {
+			all := clients()
+			all[0].LaunchURIs = uris
+			registry, err := client.NewStatic(client.Options{Clients: all})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Clients = registry
+		})
+		got := h.create(`{"patient":"p1","client_id":"app"}`, nil)
+		if want == "" {
+			if got.body["launch_url"] != nil {
+				t.Errorf("%s", got.raw)
+			}
+			continue
+		}
+		rest := url.Values{"iss": {h.base + "/fhir/demo"}, "launch": {got.text("launch")}}.Encode()
+		if got.text("launch_url") != strings.TrimSuffix(want, "iss=")+rest {
+			t.Errorf("launch_url %s", got.text("launch_url"))
 		}
 	}
 }

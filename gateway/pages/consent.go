@@ -45,6 +45,7 @@ type consentPage struct {
 	App, AppOwner, AppSite string
 	Source, Patient        string
 	Self                   bool
+	Clinician              bool // who opens the record from the EHR
 	For, Until, UntilISO   string
 	Ends                   []end
 	Everything             bool // the app asks for the whole record
@@ -66,6 +67,7 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 		Action: v.Action, CSRF: v.CSRF,
 		App: appName(v.App), AppOwner: plain(v.AppOwner), AppSite: site(v.AppURL),
 		Source: plain(v.Source), Patient: plain(v.Patient.Label), Self: v.Patient.Self,
+		Clinician:     strings.HasPrefix(v.Patient.FHIRUser, "Practitioner/"),
 		NothingChosen: v.NothingChosen,
 	}
 	title := "Share a record with " + d.App + "? – " + d.Source

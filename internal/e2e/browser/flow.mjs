@@ -67,6 +67,25 @@ const stories = {
     await look(page, "app-child");
   },
 
+  async "a clinician opens the app from the EHR"(page) {
+    await page.goto(`${env.ehr}/`);
+    const open = page.locator("button[name=patient]").first();
+    const patient = (await open.locator(".for").innerText()).replace(/^ *for /, "").trim();
+    await look(page, "ehr-screen");
+    await open.click();
+    await page.waitForSelector("button[name=person]");
+    await signIn(page, env.doctor);
+    await page.waitForSelector("button[value=allow]");
+    check((await page.getByText("opened from the health record system").count()) === 1, "the consent page does not say how the record came up");
+    await look(page, "consent-clinician");
+    await allow(page);
+    await arrived(page);
+    const title = await page.locator("#greeting").innerText();
+    check(patient !== "" && title.includes(patient.split(" ").at(-1)), `the app greets with "${title}" after a launch for "${patient}"`);
+    check((await page.getByText("Opened from").count()) === 1, "the app does not say that it was opened from the EHR");
+    await look(page, "app-clinician");
+  },
+
   async "a no is a no, by keyboard"(page) {
     await connect(page);
     await signIn(page, env.login);

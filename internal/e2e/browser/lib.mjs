@@ -15,8 +15,17 @@ const PHONE = { width: 390, height: 844 };
 const DESKTOP = { width: 1280, height: 800 };
 const NARROW = { width: 320, height: 640 }; // WCAG 2.2, 1.4.10 Reflow
 
+// beside gives the neighbour of one of the demo's parts.
+function beside(address, offset) {
+  const url = new URL(address);
+  url.port = String(Number(url.port) + offset);
+  return url.origin;
+}
+
 export const env = {
   app: process.env.PORTICO_APP_URL ?? "http://localhost:8083",
+  ehr: process.env.PORTICO_EHR_URL ?? beside(process.env.PORTICO_APP_URL ?? "http://localhost:8083", -2),
+  doctor: process.env.PORTICO_DOCTOR ?? "doctor",
   login: process.env.PORTICO_LOGIN ?? "alice",
   password: process.env.PORTICO_PASSWORD ?? "demo",
   parent: process.env.PORTICO_PARENT ?? "maria",

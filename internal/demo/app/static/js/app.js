@@ -31,6 +31,7 @@ async function hello(record) {
     const name = humanName(patient.name);
     const born = patient.birthDate ? `Born ${when(patient.birthDate)}.` : "";
     if (record.own) greet(`Hello, ${name.given || "and welcome"}`, `${name.full ? `This is the record of ${name.full}.` : "This is your record."} ${born}`);
+    else if (record.clinician) greet(`Record of ${name.full || "a patient"}`, `Opened from ${record.system}. ${born}`);
     else greet(`Record of ${name.full || "the person you chose"}`, `You act for ${name.given || "this person"}. ${born}`);
   } catch (err) {
     greet(record.own ? "Hello" : "The record you chose", err.status === 403 ? "You did not share name and birth date with this app." : "We could not load the name.");
@@ -102,7 +103,7 @@ async function start() {
     greet("No record was chosen", "Please connect again and choose a record.", connectAgain("Connect again"));
     return;
   }
-  const record = new Record(client);
+  const record = new Record(client, config.healthSystem);
   byId("tabs").hidden = false;
   byId("parts").hidden = false;
   byId("disconnect").hidden = false;

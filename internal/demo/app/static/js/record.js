@@ -4,8 +4,9 @@ const ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason";
 const PAGES = 200; // a server that pages for ever must not keep us for ever
 
 export class Record {
-  constructor(client) {
+  constructor(client, system) {
     this.client = client;
+    this.system = system;
     this.patientId = client.patient.id;
     this.base = client.state.serverUrl.replace(/\/+$/, "");
     this.known = new Map();
@@ -15,6 +16,11 @@ export class Record {
   get own() {
     const user = this.client.getFhirUser();
     return !user || user.endsWith(`Patient/${this.patientId}`);
+  }
+
+  // clinician says whether the person at the browser works there.
+  get clinician() {
+    return /(^|\/)Practitioner\/[^/]+$/.test(this.client.getFhirUser() ?? "");
   }
 
   // search gives all matches of the type, from all pages.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -53,6 +54,9 @@ func (g *refreshGrant) redeem(ctx context.Context, app client.Client, p params) 
 			return redeemed{}, err
 		}
 		if scopes, err = narrowed(grant.Scopes, p.get("scope")); err != nil {
+			return redeemed{}, err
+		}
+		if scopes, err = stillAllowed(scopes, app); err != nil {
 			return redeemed{}, err
 		}
 	}
@@ -144,6 +148,27 @@ func narrowed(granted, asked string) (string, error) {
 		return "", refuse(invalidScope, "scope names nothing.")
 	}
 	return want.String(), nil
+}
+
+// stillAllowed leaves out what the app was registered for when it was granted
+// and is not any more.
+func stillAllowed(scopes string, app client.Client) (string, error) {
+	if app.Scopes == "" {
+		return scopes, nil
+	}
+	set, err := scope.Parse(scopes)
+	if err != nil {
+		return "", err
+	}
+	allowed, err := scope.Parse(app.Scopes)
+	if err != nil {
+		return "", &Error{Code: serverError, Description: "The app is not registered properly.", Status: http.StatusInternalServerError, Err: err}
+	}
+	set.Resources = slices.DeleteFunc(set.Resources, func(r scope.Resource) bool { return !allowed.Includes(r) })
+	if set.Empty() {
+		return "", refuse(invalidScope, "The app is no longer registered for any of the scopes.")
+	}
+	return set.String(), nil
 }
 
 // mintRefresh makes the next refresh token, "" when the grant has none.

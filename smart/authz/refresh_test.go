@@ -422,3 +422,37 @@ func TestRefreshingWithBrokenPartsGivesNothingAway(t *testing.T) {
 		}
 	}
 }
+
+// shrinking is a registry in which an app's scopes can be taken away.
+type shrinking struct {
+	client.Registry
+	scopes string
+}
+
+func (s *shrinking) Client(ctx context.Context, id string) (client.Client, error) {
+	c, err := s.Registry.Client(ctx, id)
+	c.Scopes = s.scopes
+	return c, err
+}
+
+func TestRefreshGivesNoMoreThanTheAppIsRegisteredForNow(t *testing.T) {
+	t.Parallel()
+	var apps *shrinking
+	h := start(t, func(_ *harness, o *authz.Options) {
+		apps = &shrinking{Registry: o.Clients}
+		o.Clients = apps
+	})
+	got := h.offline()
+	apps.scopes = "openid offline_access patient/Observation.r patient/Condition.rs"
+	got = h.token(refreshWith(got.text("refresh_token"), nil))
+	if got.text("scope") != "openid fhirUser launch/patient offline_access patient/Condition.read" {
+		t.Errorf("scope %s", got.raw)
+	}
+	apps.scopes = "patient/Procedure.rs"
+	h.token(refreshWith(got.text("refresh_token"), func(f url.Values) { f.Set("scope", "patient/Observation.rs") })).wantError(t, 400, "invalid_scope")
+	// Nothing was used up, and what is given back is there again.
+	apps.scopes = ""
+	if got = h.token(refreshWith(got.text("refresh_token"), nil)); got.text("scope") != offlineScopes {
+		t.Errorf("scope %s", got.raw)
+	}
+}

@@ -51,6 +51,7 @@ type appsFlags struct {
 	*flag.FlagSet
 	config, state, why, scopes, sources, access, grant string
 	id, name, owner, homepage, kind, jwksURI, jwksFile string
+	logo, terms, policy, idTokenAlg                    string
 	redirects, launches, contacts                      []string
 	json                                               bool
 }
@@ -83,6 +84,10 @@ func newAppsFlags(what string, w io.Writer) *appsFlags {
 		f.StringVar(&f.name, "name", "", "its `name`, shown when people are asked to agree")
 		f.StringVar(&f.owner, "owner", "", "who answers for it")
 		f.StringVar(&f.homepage, "url", "", "its home page")
+		f.StringVar(&f.logo, "logo", "", "the `URL` of its logo")
+		f.StringVar(&f.terms, "terms", "", "the `URL` of its terms of service")
+		f.StringVar(&f.policy, "policy", "", "the `URL` of its privacy policy")
+		f.StringVar(&f.idTokenAlg, "id-token-alg", "", "RS256 or ES256; RS256 when left out")
 		f.StringVar(&f.kind, "type", "", "public, confidential (a secret is made) or key (it has a key pair)")
 		f.StringVar(&f.jwksURI, "jwks-uri", "", "the `URL` of its public keys")
 		f.StringVar(&f.jwksFile, "jwks", "", "the `file` of its public keys")
@@ -324,7 +329,8 @@ func (o *operator) decide(ctx context.Context, f *appsFlags) error {
 
 func (o *operator) add(ctx context.Context, f *appsFlags) error {
 	body := o.terms(f)
-	for name, v := range map[string]string{"client_id": f.id, "client_name": f.name, "client_owner": f.owner, "client_uri": f.homepage, "jwks_uri": f.jwksURI} {
+	for name, v := range map[string]string{"client_id": f.id, "client_name": f.name, "client_owner": f.owner, "client_uri": f.homepage, "jwks_uri": f.jwksURI,
+		"logo_uri": f.logo, "tos_uri": f.terms, "policy_uri": f.policy, "id_token_signed_response_alg": f.idTokenAlg} {
 		if v != "" {
 			body[name] = v
 		}

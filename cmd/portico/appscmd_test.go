@@ -159,7 +159,12 @@ func TestOperatorReviewsAppsOnTheCommandLine(t *testing.T) {
 
 func TestOperatorAddsAppsOnTheCommandLine(t *testing.T) {
 	s := serveApps(t, "")
-	out := s.ok("add", "-type", "confidential", "-id", "mine", "-name", "Mine", "-redirect", "https://app.example/cb", "-contact", "dev@app.example")
+	out := s.ok("add", "-type", "confidential", "-id", "mine", "-name", "Mine", "-redirect", "https://app.example/cb", "-contact", "dev@app.example",
+		"-logo", "https://app.example/logo.png", "-terms", "https://app.example/tos", "-policy", "https://app.example/policy", "-id-token-alg", "ES256",
+		"-launch", "https://app.example/launch", "-owner", "Owner", "-url", "https://app.example/")
+	if shown := s.ok("show", "mine"); !strings.Contains(shown, "logo.png") || !strings.Contains(shown, "/tos") || !strings.Contains(shown, "/policy") || !strings.Contains(shown, "/launch") || strings.Contains(shown, "secret  ") {
+		t.Errorf("show:\n%s", shown)
+	}
 	secret := regexp.MustCompile(`secret +(\S{43})\n`).FindStringSubmatch(out)
 	if secret == nil || !strings.Contains(out, "shown this once") {
 		t.Fatalf("add:\n%s", out)

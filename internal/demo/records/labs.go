@@ -75,7 +75,7 @@ func (r *record) orders(v *visit) []string {
 		if r.rich {
 			out = append(out, "metabolic", "lipid", "cbc")
 		} else {
-			out = append(out, []string{"basic", "metabolic"}[v.number%2], "lipid")
+			out = append(out, []string{"basic", "metabolic", "basic", "basic"}[v.number%4], "lipid")
 			if v.number%3 == 1 {
 				out = append(out, "cbc")
 			}

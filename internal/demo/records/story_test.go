@@ -105,7 +105,7 @@ func TestAGroupVisitJoinsTwoFamilies(t *testing.T) {
 }
 
 func TestTheCalendarHolds(t *testing.T) {
-	s := generate(t, records.Options{Seed: 2, Patients: 210, Now: day})
+	s := generate(t, records.Options{Seed: 2, Patients: 110, Now: day})
 	slots := map[string]string{}
 	count := map[string]int{}
 	for _, slot := range s.ofType("Slot") {

@@ -75,7 +75,7 @@ func (d dice) normal(mean, deviation float64) float64 {
 func (d dice) digits(n int) string {
 	b := make([]byte, n)
 	for i := range b {
-		b[i] = byte('0' + d.IntN(10))
+		b[i] = "0123456789"[d.IntN(10)]
 	}
 	return string(b)
 }

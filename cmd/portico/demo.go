@@ -120,7 +120,7 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 		return errors.Join(err, portico.Close(ctx))
 	}
 	failed := at.serve([]http.Handler{portico.Handler, hospital, provider, sample})
-	demoGreeting(out, o, at, cast, hospital.Len())
+	demoGreeting(out, at, cast, hospital.Len())
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
@@ -189,7 +189,7 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 			PatientFrom: config.PatientFrom{Claim: "fhirUser", As: config.AsReference}, Timeout: 15 * time.Second, MaxPageSize: 200,
 		}},
 		Clients: []config.Client{
-			{ID: demoClient, Name: "Pocket Record", Owner: "Portico's sample app", URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}},
+			{ID: demoClient, Name: sampleapp.Name, Owner: sampleapp.Owner, URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}},
 			own,
 		},
 	}, nil
@@ -203,7 +203,7 @@ func randomHex() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cast, resources int) {
+func demoGreeting(out io.Writer, at *demoPorts, cast *records.Cast, resources int) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	p("")
 	p("Portico's demo is ready, with %d made-up resources. It ends with Ctrl+C and keeps nothing.", resources)
@@ -225,7 +225,6 @@ func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cas
 	p("")
 	p("An app of your own may use the client id %q (public, PKCE), with redirect", demoOwnApp)
 	p("http://localhost:<any port>/callback, or another one given with -redirect URL.")
-	_ = o
 }
 
 // demoPorts are the demo's four neighbours: Portico, EHR, provider, app.

@@ -112,11 +112,12 @@ func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := w.links()
+	rules := w.rules()
+	links, err := enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
-	signIn, err := w.signIn(links, drawn)
+	signIn, err := w.signIn(links, rules, drawn)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,8 @@ func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
 	})
 }
 
-func (w *wiring) links() (*enroll.Resolver, error) {
+// rules say how the people of each source are known.
+func (w *wiring) rules() map[string]enroll.SourceRule {
 	rules := map[string]enroll.SourceRule{}
 	for _, s := range w.cfg.Sources {
 		rule := enroll.SourceRule{Claim: s.PatientFrom.Claim, System: s.PatientFrom.System, Base: s.FHIRBase}
@@ -154,10 +156,10 @@ func (w *wiring) links() (*enroll.Resolver, error) {
 		}
 		rules[s.ID] = rule
 	}
-	return enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: time.Now})
+	return rules
 }
 
-func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.RelyingParty, error) {
+func (w *wiring) signIn(links *enroll.Resolver, rules map[string]enroll.SourceRule, drawn *pages.Pages) (*login.RelyingParty, error) {
 	var providers []login.Provider
 	for _, p := range w.cfg.IdentityProviders {
 		provider := login.Provider{
@@ -169,7 +171,7 @@ func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.Rely
 		for _, s := range w.cfg.Sources {
 			if s.IdentityProvider == p.ID {
 				provider.Sources = append(provider.Sources, s.ID)
-				provider.Claims = append(provider.Claims, s.PatientFrom.Claim)
+				provider.Claims = append(provider.Claims, rules[s.ID].Claims()...)
 			}
 		}
 		providers = append(providers, provider)

@@ -19,6 +19,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -107,6 +108,14 @@ func open(t testing.TB, hold int, resources ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := openOver(t, connector, base, hold)
+	h.ehr, h.origin = hospital, up.URL
+	return h
+}
+
+// openOver is a gateway over any upstream whose base is as given.
+func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int) *house {
+	t.Helper()
 	ring, err := seal.NewRing(bytes.Repeat([]byte("k"), seal.KeySize))
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +129,7 @@ func open(t testing.TB, hold int, resources ...string) *house {
 	t.Cleanup(public.Close)
 	events := &sink{}
 	g, err := gateway.New(gateway.Options{
-		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: connector}},
+		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up}},
 		Tokens: bearers{}, Audit: events, Pages: pages, HoldBytes: hold,
 		SMART:        func(string) http.Handler { return http.NotFoundHandler() },
 		AuthorizeURL: public.URL + "/oauth/authorize", TokenURL: public.URL + "/oauth/token",
@@ -129,7 +138,7 @@ func open(t testing.TB, hold int, resources ...string) *house {
 		t.Fatal(err)
 	}
 	g.Mount(router)
-	return &house{t: t, ehr: hospital, origin: up.URL, base: public.URL + "/fhir/ehr", sink: events,
+	return &house{t: t, base: public.URL + "/fhir/ehr", sink: events,
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 

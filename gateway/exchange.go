@@ -23,7 +23,6 @@ type exchange struct {
 	// next collects where the upstream's further pages are.
 	next []pending
 
-	pretty      bool
 	ifNoneMatch string
 	ignored     []string // parameters dropped under handling=lenient
 

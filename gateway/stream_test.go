@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -87,7 +88,7 @@ func TestLargeAnswersStreamInBoundedMemory(t *testing.T) {
 		reader := fhir.NewBundleReader(resp.Body, 1<<20)
 		for i := 0; ; i++ {
 			e, err := reader.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return live, bytes
 			}
 			if err != nil {

@@ -48,7 +48,7 @@ func startDemo(t *testing.T, args ...string) *running {
 			t.Fatalf("the demo did not start: %v", err)
 		default:
 		}
-		if resp, err := http.Get(d.url(3)); err == nil { //nolint:noctx // a probe
+		if resp, err := http.Get(d.url(3)); err == nil {
 			_ = resp.Body.Close()
 			return d
 		}
@@ -64,7 +64,7 @@ func freeBlock(t *testing.T) int {
 	for port := 21000; port < 29000; port += 4 {
 		free := true
 		for i := range 4 {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i)) //nolint:noctx // closed at once
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
 			if err != nil {
 				free = false
 				break
@@ -396,7 +396,7 @@ func TestAPersonWithoutARecordIsToldSo(t *testing.T) {
 }
 
 func TestDemoRefusesWhatWouldBeUnsafeOrImpossible(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed below
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

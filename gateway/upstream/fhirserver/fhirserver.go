@@ -119,7 +119,7 @@ func (s *Server) get(ctx context.Context, url string) (*upstream.Answer, error) 
 	req.Header.Set("Accept", "application/fhir+json")
 	req.Header.Set("User-Agent", "portico")
 	s.authorize(req)
-	resp, err := s.client.Do(req)
+	resp, err := s.client.Do(req) //nolint:bodyclose // the body is the Answer's, whose reader closes it
 	if err != nil {
 		return nil, transportFault(ctx, err)
 	}

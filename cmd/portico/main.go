@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime"
@@ -43,6 +44,10 @@ func commands() []command {
 }
 
 func main() {
+	// net/http reports what an upstream sends too much on the standard logger,
+	// with the beginning of it, which here is somebody's record. Portico's own
+	// log is another one.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the default is back, so that a second one ends a
 	// process that cannot drain.

@@ -111,7 +111,9 @@ func TestLargeAnswersStreamInBoundedMemory(t *testing.T) {
 	if bytes < 25<<20 {
 		t.Fatalf("only %d bytes arrived", bytes)
 	}
-	if large > small+4<<20 {
+	// What varies is what the HTTP stack and earlier tests have about; a Bundle
+	// that were held would be 30 or 90 MB.
+	if large > small+12<<20 {
 		t.Errorf("live heap grew from %d to %d bytes", small, large)
 	}
 }

@@ -176,7 +176,7 @@ func (w *bundleWriter) links(out []byte, next string) []byte {
 
 // total leaves only when it is our own count of the whole: one page, the first
 // and the last, from which nothing was withheld. The upstream's total counts
-// what it likes (PITFALLS 8).
+// what it likes (docs/pitfalls.md 8).
 func (w *bundleWriter) total(next string) (int, bool) {
 	if w.x.plan.CountOnly {
 		return w.matches, true

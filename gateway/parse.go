@@ -87,7 +87,7 @@ func splitPath(path string) ([]string, error) {
 }
 
 // refuseOverrides: a method that is not the method is an attempt to get past
-// something (PITFALLS 16).
+// something (docs/pitfalls.md 16).
 func refuseOverrides(r *http.Request) error {
 	for _, h := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
 		if r.Header.Get(h) != "" {
@@ -170,7 +170,7 @@ func (g *Gateway) parseSearch(x *exchange, r *http.Request, body []search.Pair) 
 }
 
 // merge joins URL and body of a POST _search. The same name in both with other
-// values is refused: upstreams disagree on which one counts (PITFALLS 11).
+// values is refused: upstreams disagree on which one counts (docs/pitfalls.md 11).
 func merge(inURL, inBody []search.Pair) ([]search.Pair, error) {
 	out := slices.Clone(inURL)
 	for _, p := range inBody {

@@ -73,7 +73,7 @@ func New(o Options) (*Server, error) {
 		maxBody:   o.MaxBody,
 		client: &http.Client{
 			Transport: o.Transport,
-			// A redirect could lead the credentials anywhere (PITFALLS 32).
+			// A redirect could lead the credentials anywhere (docs/pitfalls.md 32).
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil

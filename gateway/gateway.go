@@ -158,6 +158,12 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 		return
 	case "metadata":
 		serve = func(w http.ResponseWriter, r *http.Request) error { return g.metadata(w, r, src) }
+	case "":
+		if r.Method == http.MethodPost {
+			serve = func(w http.ResponseWriter, r *http.Request) error { return g.batch(w, r, src) }
+			break
+		}
+		fallthrough
 	default:
 		serve = func(w http.ResponseWriter, r *http.Request) error { return g.serve(w, r, src, rest) }
 	}

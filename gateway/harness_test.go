@@ -176,6 +176,9 @@ func (h *house) send(method, path, bearer, form string, headers ...string) reply
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Content-Type" {
+			req.Header.Del(headers[i])
+		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := h.client.Do(req)

@@ -6,8 +6,6 @@ import (
 	"iter"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
 )
@@ -196,11 +194,7 @@ func appendLink(out []byte, relation, url string) []byte {
 	out = append(out, `{"relation":"`...)
 	out = append(out, relation...)
 	out = append(out, `","url":`...)
-	quoted, err := jsontext.AppendQuote(out, url)
-	if err != nil { // cannot happen: the URL is percent-encoded ASCII
-		return append(out, `""}`...)
-	}
-	return append(quoted, '}')
+	return append(appendQuoted(out, url), '}')
 }
 
 // close ends the pulling of what was not pulled.

@@ -36,6 +36,9 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if len(segments) == 0 || segments[0] == "" {
 		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
 	}
+	if segments, err = outOfCompartment(x, segments); err != nil {
+		return err
+	}
 	typ := segments[0]
 	if !search.IsResourceType(typ) {
 		return notAType(typ)
@@ -56,6 +59,22 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 		return fault.New(fault.Unsupported, "This interaction is not available; read and search are.")
 	}
 	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
+}
+
+// outOfCompartment turns Patient/{id}/{type} into {type}: every search is held
+// inside the token's patient anyway. Any other patient's compartment looks like
+// one that does not exist (R4 http, section 3.2.1.2).
+func outOfCompartment(x *exchange, segments []string) ([]string, error) {
+	if len(segments) < 3 || segments[0] != "Patient" || !search.IsResourceType(segments[2]) {
+		return segments, nil
+	}
+	if segments[1] != x.who.Patient {
+		return nil, fault.New(fault.NotFound, "Not found.")
+	}
+	if len(segments) > 3 && segments[3] != "_search" {
+		return nil, fault.New(fault.NotFound, "Not found.")
+	}
+	return segments[2:], nil
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }

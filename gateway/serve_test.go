@@ -61,7 +61,7 @@ func TestBadRequestsGetTheRightStatusAndAnOperationOutcome(t *testing.T) {
 		{"system search", "GET", "/", alice, "", nil, 405},
 		{"system history", "GET", "/_history", alice, "", nil, 405},
 		{"graphql", "GET", "/$graphql", alice, "", nil, 405},
-		{"transaction", "POST", "/", alice, "x=y", nil, 405},
+		{"a form on the base", "POST", "/", alice, "x=y", nil, 415},
 		{"search on a type that has none", "GET", "/Binary", alice, "", nil, 405},
 		{"paging link with something beside it", "GET", "/Observation?_page=x&code=y", alice, "", nil, 400},
 		{"paging link that is none", "GET", "/Observation?_page=x", alice, "", nil, 404},

@@ -50,7 +50,7 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 // judge asks the guard, and brings the proof where the guard wants one.
 func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.Node, err error) {
 	r := one.Resource
-	v, match := x.plan.JudgeFound(r, one.Mode, one.call)
+	v, match := one.plan.JudgeFound(r, one.Mode, one.call)
 	switch v.Decision {
 	case guard.Keep:
 		passed = true

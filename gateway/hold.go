@@ -90,7 +90,7 @@ func (w *bundleWriter) more(out []byte) ([]byte, error) {
 	if p.match {
 		w.matches++
 	}
-	if w.x.plan.CountOnly {
+	if w.x.counting() {
 		return out, nil
 	}
 	return w.entry(out, p), nil
@@ -176,13 +176,16 @@ func (w *bundleWriter) links(out []byte, next string) []byte {
 // and the last, from which nothing was withheld. The upstream's total counts
 // what it likes (docs/pitfalls.md 8).
 func (w *bundleWriter) total(next string) (int, bool) {
-	if w.x.plan.CountOnly {
+	if w.x.counting() {
 		return w.matches, true
 	}
 	return w.matches, next == "" && w.x.resume == nil && w.x.ask.Query.Total != "none"
 }
 
 func (w *bundleWriter) selfLink() string {
+	if w.x.everything {
+		return w.x.src.publicBase + "/Patient/" + w.x.who.Patient + "/$everything"
+	}
 	link := w.x.src.publicBase + "/" + w.x.ask.Type
 	if q := w.x.ask.Query.Encode(); q != "" {
 		link += "?" + q

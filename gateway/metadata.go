@@ -88,6 +88,7 @@ func (g *Gateway) restOf(known *upstream.Capabilities) (r4.CapabilityStatementRe
 			Extension:   []r4.Extension{oauthExtension(g.oauth)},
 		},
 	}
+	rest.Interaction = []r4.CapabilityStatementRestInteraction{{Code: r4.SystemRestfulInteractionBatch}}
 	for _, typ := range compartment.Types() {
 		res, offered, err := resourceOf(typ, known)
 		if err != nil {
@@ -137,6 +138,11 @@ func resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatemen
 		if known != nil && has.Profiles[p] {
 			res.SupportedProfile = append(res.SupportedProfile, p)
 		}
+	}
+	if typ == "Patient" {
+		res.Operation = []r4.CapabilityStatementRestResourceOperation{{
+			Name: "everything", Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+		}}
 	}
 	if searched {
 		if err := addSearch(&res, typ, known != nil, has); err != nil {

@@ -36,6 +36,9 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if len(segments) == 0 || segments[0] == "" {
 		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
 	}
+	if isEverything(segments) {
+		return g.parseEverything(x, r, segments)
+	}
 	if segments, err = outOfCompartment(x, segments); err != nil {
 		return err
 	}

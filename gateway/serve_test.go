@@ -57,7 +57,7 @@ func TestBadRequestsGetTheRightStatusAndAnOperationOutcome(t *testing.T) {
 		{"patch", "PATCH", "/Observation/observation-alice", alice, "x=y", nil, 405},
 		{"delete", "DELETE", "/Observation/observation-alice", alice, "", nil, 405},
 		{"version", "GET", "/Observation/observation-alice/_history/1", alice, "", nil, 400},
-		{"operation", "GET", "/Patient/$everything", alice, "", nil, 400},
+		{"operation", "GET", "/Observation/$lastn", alice, "", nil, 400},
 		{"system search", "GET", "/", alice, "", nil, 405},
 		{"system history", "GET", "/_history", alice, "", nil, 405},
 		{"graphql", "GET", "/$graphql", alice, "", nil, 405},
@@ -251,6 +251,11 @@ func TestMetadataIsOpenAndTrue(t *testing.T) {
 	}
 	if statement.FHIRVersion != "4.0.1" || len(statement.Rest) != 1 || len(statement.Rest[0].Security.Extension) != 1 {
 		t.Fatalf("%s", r.body)
+	}
+	for _, said := range []string{`"code":"batch"`, `"Patient-everything"`} {
+		if !strings.Contains(strings.ReplaceAll(r.body, "http://hl7.org/fhir/OperationDefinition/", ""), said) {
+			t.Errorf("%s is not stated", said)
+		}
 	}
 	// Whatever is stated must be answered, and nothing that is refused is stated.
 	types := map[string]bool{}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	maxResource   = 32 << 20 // bytes of one resource or Bundle entry
-	maxCountPages = 50       // pages read to count for _summary=count
-	unusable      = "The record system gave an unusable answer."
+	maxResource = 32 << 20 // bytes of one resource or Bundle entry
+	maxPages    = 50       // pages read to count for _summary=count, or to find a proof
+	unusable    = "The record system gave an unusable answer."
 )
 
 // item is one resource, or one entry of a Bundle, as it came back.
@@ -81,10 +81,10 @@ func (g *Gateway) fetch(x *exchange) items {
 // direct reads one resource by its id; a missing one yields nothing.
 func (g *Gateway) direct(x *exchange, id string, yield func(item, error) bool) bool {
 	answer, err := x.src.Upstream.Read(x.ctx, x.ask.Type, id)
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	switch {
+	case err != nil && fault.KindOf(err) == fault.NotFound:
 		return true
-	}
-	if err != nil {
+	case err != nil:
 		return yield(item{}, err)
 	}
 	raw, err := readWhole(answer.Body)
@@ -111,7 +111,7 @@ func readWhole(body io.ReadCloser) ([]byte, error) {
 }
 
 // bundle yields the entries of a page and notes where the next one is; to
-// count, it goes on to the next one itself.
+// count, and to find a proof, it goes on to the next one itself.
 func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, call int, yield func(item, error) bool) bool {
 	for page := 1; ; page++ {
 		if err != nil {
@@ -126,7 +126,9 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, call i
 		case !x.plan.CountOnly && x.depth == 0:
 			x.next = append(x.next, pending{Call: call, URL: next})
 			return true
-		case page == maxCountPages:
+		case page == maxPages && x.depth > 0:
+			return true // what was not found on so many pages is not proven
+		case page == maxPages:
 			return yield(item{}, fault.New(fault.Unsupported, "There are too many results to count; narrow the search."))
 		}
 		answer, err = x.src.Upstream.Next(x.ctx, next)

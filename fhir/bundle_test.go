@@ -116,6 +116,35 @@ func TestBundleReaderMemoryDoesNotGrowWithTheBundle(t *testing.T) {
 	}
 }
 
+// longWinded gives an entry with a text of 8 MiB, and counts what was taken.
+type longWinded struct{ taken int }
+
+func (e *longWinded) Read(p []byte) (int, error) {
+	if e.taken > 8<<20 {
+		return 0, io.EOF
+	}
+	head := `{"resourceType":"Bundle","entry":[{"x":"`
+	n := 0
+	if e.taken < len(head) {
+		n = copy(p, head[e.taken:])
+	}
+	for ; n < len(p); n++ {
+		p[n] = 'a'
+	}
+	e.taken += n
+	return n, nil
+}
+
+func TestAnEntryOverTheLimitIsNotReadToItsEnd(t *testing.T) {
+	source := &longWinded{}
+	if _, err := fhir.NewBundleReader(source, 1<<20).Next(); err == nil {
+		t.Error("was accepted")
+	}
+	if source.taken > 2<<20 {
+		t.Errorf("%d bytes were read for an entry of at most 1 MiB", source.taken)
+	}
+}
+
 func FuzzBundleReader(f *testing.F) {
 	f.Add([]byte(`{"resourceType":"Bundle","type":"searchset","total":1,"link":[{"relation":"next","url":"u"}],"entry":[{"fullUrl":"f","resource":{"resourceType":"Patient","id":"a"},"search":{"mode":"match"}}]}`))
 	f.Add([]byte(`{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"a","id":"b"}},{}]}`))

@@ -63,7 +63,9 @@ func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.
 	if err != nil || !passed {
 		return false, false, nil, err
 	}
-	x.proven[r.Type()+"/"+r.ID()] = true
+	if len(x.proven) < maxProven {
+		x.proven[r.Type()+"/"+r.ID()] = true
+	}
 	if v.Reason == "own" {
 		x.remember(r)
 	}

@@ -15,7 +15,7 @@ import (
 
 const (
 	maxResource = 32 << 20 // bytes of one resource or Bundle entry
-	maxFollowed = 200      // pages of one search that are read for one answer
+	maxPages    = 200      // pages of one search that are read for one answer, or to find a proof
 	unusable    = "The record system gave an unusable answer."
 )
 
@@ -95,10 +95,10 @@ func (g *Gateway) call(x *exchange, call guard.Call, found item, yield func(item
 // direct reads one resource by its id; a missing one yields nothing.
 func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, error) bool) bool {
 	answer, err := x.src.Upstream.Read(x.ctx, found.plan.Ask.Type, id)
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	switch {
+	case err != nil && fault.KindOf(err) == fault.NotFound:
 		return true
-	}
-	if err != nil {
+	case err != nil:
 		return yield(item{}, err)
 	}
 	raw, err := readWhole(answer.Body)
@@ -140,7 +140,9 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 		case !x.follows():
 			x.next = append(x.next, pending{Call: found.call, URL: next})
 			return true
-		case page == maxFollowed:
+		case page == maxPages && x.depth > 0:
+			return true // what was not found on so many pages is not proven
+		case page == maxPages:
 			return yield(item{}, fault.New(fault.Unsupported, "There are too many results for one answer; narrow the search."))
 		}
 		answer, err = x.src.Upstream.Next(x.ctx, next)

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	maxProofs     = 100 // fetches one request may cost the upstream to prove things
-	maxProofDepth = 2   // a proof may need one more proof, no chains
+	maxProofs     = 100    // fetches one request may cost the upstream to prove things
+	maxProofDepth = 2      // a proof may need one more proof, no chains
+	maxProven     = 10_000 // results that are kept: memory must not grow with a Bundle
 )
 
 // proveAll says whether every target may be read with this token (owner rule,

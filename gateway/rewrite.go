@@ -58,11 +58,11 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
 	var edits []fhir.Edit
 	places(r.Root(), r.Type(), "", func(n fhir.Node) {
-		relative, ours := x.src.Base.Relative(n.Text())
-		if !ours {
+		ours, there := x.src.ourURL(n.Text())
+		if !there {
 			return
 		}
-		to, err := jsontext.AppendQuote(nil, x.src.publicBase+"/"+relative)
+		to, err := jsontext.AppendQuote(nil, ours)
 		if err != nil { // cannot happen: both parts come from valid strings
 			return
 		}
@@ -70,6 +70,18 @@ func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
 		edits = append(edits, fhir.Edit{Start: start, End: end, With: to})
 	})
 	return edits
+}
+
+// ourURL gives the URL at our base for one on the upstream's, or for that base
+// itself, which an Endpoint names.
+func (s *source) ourURL(text string) (string, bool) {
+	if relative, below := s.Base.Relative(text); below {
+		return s.publicBase + "/" + relative, true
+	}
+	if nothing, is := s.Base.Relative(text + "/"); is && nothing == "" {
+		return s.publicBase, true
+	}
+	return "", false
 }
 
 // places visits where FHIR holds a URL that is followed: Reference.reference,

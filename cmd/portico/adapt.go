@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -116,12 +115,12 @@ var _ authz.Recorder = decisions{}
 
 // Record implements authz.Recorder.
 func (d decisions) Record(ctx context.Context, e authz.Event) error {
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
+	id, err := reqctx.NewID(rand.Reader)
+	if err != nil {
 		return fmt.Errorf("portico: event id: %w", err)
 	}
 	return d.sink.Record(ctx, audit.Event{
-		ID: hex.EncodeToString(id[:]), Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
+		ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
 		PersonIss: e.Person.Issuer, PersonSub: e.Person.Subject, Patient: e.Patient, Grant: e.Grant,
 		Interaction: e.What, Outcome: audit.Decided, Status: http.StatusOK,
 	})

@@ -27,3 +27,15 @@ func TestURLsOnTheEHRsBaseBecomeOurs(t *testing.T) {
 		})
 	}
 }
+
+func TestNamesThatLookLikeURLsOfTheEHRStay(t *testing.T) {
+	h := open(t, 0)
+	name := h.origin + "/fhir/StructureDefinition/x"
+	resource := fmt.Sprintf(`{"resourceType":"Location","id":"n","extension":[{"url":%q,"valueString":"v"}],"identifier":[{"system":%q}]}`, name, name)
+	if err := h.ehr.Load([]byte(resource)); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.get("/Location/n", alice); strings.Count(r.body, name) != 2 {
+		t.Errorf("%s", r.body)
+	}
+}

@@ -52,6 +52,7 @@ func TestBadRequestsGetTheRightStatusAndAnOperationOutcome(t *testing.T) {
 		{"xml by _format in a search", "GET", "/Observation?_format=xml", alice, "", nil, 400},
 		{"parameters on a read", "GET", "/Observation/observation-alice?patient=alice", alice, "", nil, 400},
 		{"method override", "POST", "/Observation/_search", alice, "code=x", []string{"X-HTTP-Method-Override", "GET"}, 400},
+		{"one value in the URL, another in the body", "POST", "/Observation/_search?code=x", alice, "code=y", nil, 400},
 		{"create", "POST", "/Observation", alice, "x=y", nil, 405},
 		{"update", "PUT", "/Observation/observation-alice", alice, "x=y", nil, 405},
 		{"patch", "PATCH", "/Observation/observation-alice", alice, "x=y", nil, 405},
@@ -346,8 +347,8 @@ func TestPagesGoOnForTheirOwnerOnly(t *testing.T) {
 			t.Errorf("the link says too much: %s", l)
 		}
 		for name, bearer := range map[string]string{
-			"another patient":    "bob:patient/*.rs",
-			"another's app":      "bob:patient/*.rs",
+			"another patient":    "bob@app-alice:patient/*.rs",
+			"another app":        "alice@app-bob:patient/*.rs",
 			"without the scope":  "alice:patient/Condition.rs",
 			"without a token":    "",
 			"from another place": "elsewhere/alice:patient/*.rs",

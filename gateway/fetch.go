@@ -78,11 +78,17 @@ func (g *Gateway) fetch(x *exchange) items {
 	}
 }
 
-// direct reads one resource by its id; a missing one yields nothing.
+// direct reads one resource by its id; a missing one yields nothing, and so does
+// one that the upstream does not give us: that would tell that it is there.
 func (g *Gateway) direct(x *exchange, id string, yield func(item, error) bool) bool {
 	answer, err := x.src.Upstream.Read(x.ctx, x.ask.Type, id)
-	switch {
-	case err != nil && fault.KindOf(err) == fault.NotFound:
+	switch kind := fault.KindOf(err); {
+	case err != nil && kind == fault.NotFound:
+		return true
+	case err != nil && kind == fault.Unsupported:
+		if x.depth == 0 {
+			x.log.Fail(err) // for the operator, whose credential may reach too little
+		}
 		return true
 	case err != nil:
 		return yield(item{}, err)
@@ -126,8 +132,10 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, call i
 		case !x.plan.CountOnly && x.depth == 0:
 			x.next = append(x.next, pending{Call: call, URL: next})
 			return true
-		case page == maxPages && x.depth > 0:
+		case x.depth > 0 && (page == maxPages || *x.proofs >= maxProofs):
 			return true // what was not found on so many pages is not proven
+		case x.depth > 0:
+			*x.proofs++
 		case page == maxPages:
 			return yield(item{}, fault.New(fault.Unsupported, "There are too many results to count; narrow the search."))
 		}

@@ -157,6 +157,19 @@ func at(path, value string) string {
 	return value
 }
 
+func TestNobodyOwnsNothing(t *testing.T) {
+	nobody := compartment.Whose{}
+	for _, raw := range []string{`{"resourceType":"Patient"}`, `{"resourceType":"Observation","subject":{"reference":"Patient/"}}`, `{"resourceType":"Practitioner","id":"x"}`} {
+		r, err := fhir.ParseResource([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nobody.Member(r); got != compartment.Foreign {
+			t.Errorf("%s: %d", raw, got)
+		}
+	}
+}
+
 func TestOwnerRules(t *testing.T) {
 	const mine, other, staff = `{"reference":"Patient/me"}`, `{"reference":"Patient/other"}`, `{"reference":"Practitioner/dr"}`
 	for _, tt := range []struct {

@@ -52,7 +52,7 @@ func TestASearchForAPersonIsReadToItsEndOrFails(t *testing.T) {
 		"the second hit on another page":  {[]string{bundle(more(1), entry("a")), bundle("", entry("b"))}, 2},
 		"an empty last page":              {[]string{bundle(more(1), entry("a")), bundle("")}, 1},
 		"more than anybody wants to read": {[]string{bundle(more(1), entry("a"), entry("b"))}, 2},
-		"pages without end":               {[]string{bundle(more(1), entry("a"))}, -1},
+		"pages without end":               {[]string{bundle(more(1), entry("a")), bundle(more(1))}, -1},
 		"an entry that cannot be read":    {[]string{bundle("", entry("a"), `{"resource":{"resourceType":"Patient","id":1}}`)}, -1},
 		"a broken page":                   {[]string{bundle(more(1), entry("a")), `{"resourceType":"Bundle","entry":[`}, -1},
 		"a remark of the EHR's beside it": {[]string{bundle("", entry("a"), `{"search":{"mode":"outcome"},"resource":{"resourceType":"OperationOutcome"}}`)}, 1},

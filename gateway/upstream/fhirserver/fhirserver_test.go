@@ -185,7 +185,7 @@ func TestABodyOverTheLimitNeverLooksComplete(t *testing.T) {
 	}
 }
 
-func TestCapabilitiesAreReadOnceAndSurviveAnOutage(t *testing.T) {
+func TestCapabilitiesAreReadOnceAndFromNothingElse(t *testing.T) {
 	asked := 0
 	s, _ := serve(t, "/fhir", func(w http.ResponseWriter, _ *http.Request) {
 		asked++

@@ -281,3 +281,27 @@ func TestAForeignResourceLooksMissingWhateverTheUpstreamOffers(t *testing.T) {
 		})
 	}
 }
+
+// A patient may write an answer to a questionnaire or a message: that must not
+// lead to a resource which nothing else of theirs leads to.
+func TestNobodyWritesThemselvesAWayToAResource(t *testing.T) {
+	for name, written := range map[string]string{
+		"answer":  `{"resourceType":"QuestionnaireResponse","id":"w","subject":{"reference":"Patient/alice"},"item":[{"answer":[{"valueAttachment":{"url":"Binary/bin-` + mark + `"}},{"valueReference":{"reference":"Device/dev-` + mark + `"}}]}]}`,
+		"message": `{"resourceType":"Communication","id":"w","subject":{"reference":"Patient/alice"},"sender":{"reference":"Patient/alice"},"payload":[{"contentAttachment":{"url":"Binary/bin-` + mark + `"}},{"contentReference":{"reference":"Device/dev-` + mark + `"}}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, 0, written, `{"resourceType":"Patient","id":"alice"}`,
+				`{"resourceType":"Binary","id":"bin-`+mark+`","contentType":"text/plain","data":"Ym9ic2VjcmV0"}`,
+				`{"resourceType":"Device","id":"dev-`+mark+`"}`)
+			typ, _, _ := strings.Cut(strings.TrimPrefix(written, `{"resourceType":"`), `"`)
+			if r := h.get("/"+typ+"/w", alice); r.status != http.StatusOK {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			for _, path := range []string{"/Binary/bin-" + mark, "/Device/dev-" + mark} {
+				if r := h.get(path, alice); r.status != http.StatusNotFound {
+					t.Errorf("%s: %d %s", path, r.status, r.body)
+				}
+			}
+		})
+	}
+}

@@ -38,6 +38,7 @@ func drawForeign(t *rapid.T, i int) drawn {
 		fmt.Sprintf(`%q:%s`, element, other),
 		fmt.Sprintf(`%q:[%s,%s]`, element, alice, other),
 		fmt.Sprintf(`%q:%s,%q:%s`, element, other, element, alice), // twice
+		fmt.Sprintf(`%q:%s,%q:%s`, element, alice, element, other),
 		fmt.Sprintf(`%q:%s,%q:%s`, element, other, strings.ToUpper(element[:1])+element[1:], alice),
 		fmt.Sprintf(`"\u%04x%s":%s`, element[0], element[1:], other),
 		fmt.Sprintf(`%q:{"reference":"https://elsewhere.example/fhir/Patient/alice"}`, element),

@@ -40,6 +40,7 @@ func TestBundleReaderEndsWithAnErrorWhenTheBundleIsNotWhole(t *testing.T) {
 		"second value":       `{"resourceType":"Bundle"} {}`,
 		"negative total":     `{"resourceType":"Bundle","total":-1}`,
 		"total is text":      `{"resourceType":"Bundle","total":"5x"}`,
+		"member too large":   `{"resourceType":"Bundle","meta":{"x":"` + strings.Repeat("a", 1<<20) + `"},"entry":[]}`,
 		"entry too large":    `{"resourceType":"Bundle","entry":[{"x":"` + strings.Repeat("a", 1<<20) + `"}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {

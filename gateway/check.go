@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
@@ -73,14 +74,18 @@ func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.
 }
 
 // remember notes what the patient's own resources point to, so that a Device or
-// a Binary seen there can be read without searching for what leads to it.
+// a Binary seen there can be read without searching for what leads to it. Only
+// the types that a search would ask count: what others hold may be the patient's
+// own words, an attachment in an answer to a questionnaire for instance, and
+// nobody may write themselves a way to a resource.
 func (x *exchange) remember(r *fhir.Resource) {
 	r.Root().Descend(func(n fhir.Node) {
 		if !n.IsString() || (n.Name() != "reference" && n.Name() != "url") {
 			return
 		}
 		to := x.who.Base.Resolve(n.Text())
-		if to.Where == fhir.Local && compartment.Of(to.Type).Class == compartment.Reached {
+		leads := func(p compartment.Pointer) bool { return p.Type == r.Type() }
+		if to.Where == fhir.Local && slices.ContainsFunc(compartment.Of(to.Type).Pointers, leads) {
 			x.src.reach.add(x.who.Patient, to.Type+"/"+to.ID, r.Type())
 		}
 	})

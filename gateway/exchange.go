@@ -60,7 +60,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log.SetSource(src.ID)
 	return &exchange{
 		ctx: r.Context(), src: src, log: log, proven: map[string]bool{}, proofs: new(int),
-		event: audit.Event{Time: g.now(), RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
+		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}
 }
 

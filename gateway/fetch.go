@@ -5,8 +5,6 @@ import (
 	"io"
 	"iter"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
@@ -92,11 +90,18 @@ func (g *Gateway) call(x *exchange, call guard.Call, found item, yield func(item
 	return g.bundle(x, answer, err, found, yield)
 }
 
-// direct reads one resource by its id; a missing one yields nothing.
+// direct reads one resource by its id; a missing one yields nothing, and so does
+// one that the upstream does not give us, or not as FHIR JSON: that would tell
+// that it is there.
 func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, error) bool) bool {
 	answer, err := x.src.Upstream.Read(x.ctx, found.plan.Ask.Type, id)
-	switch {
-	case err != nil && fault.KindOf(err) == fault.NotFound:
+	switch kind := fault.KindOf(err); {
+	case err != nil && kind == fault.NotFound:
+		return true
+	case err != nil && (kind == fault.Unsupported || errors.Is(err, upstream.ErrUnreadable)):
+		if x.depth == 0 {
+			x.log.Fail(err) // for the operator, whose credential may reach too little
+		}
 		return true
 	case err != nil:
 		return yield(item{}, err)
@@ -105,9 +110,8 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 	if err != nil {
 		return yield(item{}, err)
 	}
-	found.Resource, found.Err = fhir.ParseResource(raw)
-	if found.Err != nil && !jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-		return yield(item{}, fault.Wrap(found.Err, fault.Upstream, unusable))
+	if found.Resource, found.Err = fhir.ParseResource(raw); found.Err != nil && x.depth == 0 {
+		x.log.Fail(found.Err)
 	}
 	return yield(found, nil)
 }
@@ -140,8 +144,10 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 		case !x.follows():
 			x.next = append(x.next, pending{Call: found.call, URL: next})
 			return true
-		case page == maxPages && x.depth > 0:
+		case x.depth > 0 && (page == maxPages || *x.proofs >= maxProofs):
 			return true // what was not found on so many pages is not proven
+		case x.depth > 0:
+			*x.proofs++
 		case page == maxPages:
 			return yield(item{}, fault.New(fault.Unsupported, "There are too many results for one answer; narrow the search."))
 		}

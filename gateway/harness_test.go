@@ -38,7 +38,8 @@ type house struct {
 	client *http.Client
 }
 
-// bearers are the tokens that the house knows: "patient:scopes".
+// bearers are the tokens that the house knows: "patient:scopes", or
+// "patient@app:scopes" for another app than the patient's usual one.
 type bearers struct{}
 
 func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, token.Access, scope.Set, error) {
@@ -50,6 +51,10 @@ func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, toke
 	if rest, ok := strings.CutPrefix(patient, "elsewhere/"); ok {
 		patient, source = rest, "elsewhere"
 	}
+	patient, app, other := strings.Cut(patient, "@")
+	if !other {
+		app = "app-" + patient
+	}
 	set, err := scope.Parse(strings.ReplaceAll(scopes, "+", " "))
 	if err != nil {
 		return token.Grant{}, token.Access{}, scope.Set{}, err
@@ -58,7 +63,7 @@ func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, toke
 	if patient == "expired" {
 		until = time.Now().Add(-time.Second)
 	}
-	return token.Grant{ID: "grant-1", Client: "app-" + patient, Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", Expires: until},
+	return token.Grant{ID: "grant-1", Client: app, Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", Expires: until},
 		token.Access{Expires: until}, set, nil
 }
 
@@ -114,7 +119,7 @@ func open(t testing.TB, hold int, resources ...string) *house {
 }
 
 // openOver is a gateway over any upstream whose base is as given.
-func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int) *house {
+func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change ...func(*gateway.Options)) *house {
 	t.Helper()
 	ring, err := seal.NewRing(bytes.Repeat([]byte("k"), seal.KeySize))
 	if err != nil {
@@ -128,12 +133,16 @@ func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int) *house
 	public := httptest.NewServer(router)
 	t.Cleanup(public.Close)
 	events := &sink{}
-	g, err := gateway.New(gateway.Options{
+	o := gateway.Options{
 		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up}},
 		Tokens: bearers{}, Audit: events, Pages: pages, HoldBytes: hold,
 		SMART:        func(string) http.Handler { return http.NotFoundHandler() },
 		AuthorizeURL: public.URL + "/oauth/authorize", TokenURL: public.URL + "/oauth/token",
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	g, err := gateway.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,8 +172,8 @@ func (w *bundleWriter) links(out []byte, next string) []byte {
 	return append(out, ']')
 }
 
-// total leaves only when it is our own count of the whole: one page, the first
-// and the last, from which nothing was withheld. The upstream's total counts
+// total is our own count of what was released, and leaves only when that is the
+// whole: one page, the first and the last. The upstream's total counts
 // what it likes (docs/pitfalls.md 8).
 func (w *bundleWriter) total(next string) (int, bool) {
 	if w.x.counting() {

@@ -17,6 +17,7 @@ import (
 type scripted struct {
 	read   func(typ, id string) string // "" is missing
 	search func(typ string) string
+	known  upstream.Capabilities
 	reads  atomic.Int64
 }
 
@@ -43,7 +44,7 @@ func (s *scripted) Next(_ context.Context, url string) (*upstream.Answer, error)
 }
 
 func (s *scripted) Capabilities(context.Context) (*upstream.Capabilities, error) {
-	return &upstream.Capabilities{}, nil
+	return &s.known, nil
 }
 
 // reached are a device and a file that only other resources lead to.
@@ -97,6 +98,13 @@ func TestProofsCostTheUpstreamABoundedNumberOfReads(t *testing.T) {
 	}
 	if n := ehr.reads.Load(); n != 100 {
 		t.Errorf("%d reads for one request", n)
+	}
+	for i := range entries {
+		entries[i] = strings.Replace(entries[0], `"p-0"`, fmt.Sprintf(`"p-%d"`, i), 1)
+	}
+	ehr.reads.Store(0)
+	if r := openOver(t, ehr, somewhere(t), 0).get("/Provenance", alice); r.status != http.StatusOK || ehr.reads.Load() != 1 {
+		t.Errorf("%d, %d reads of one target", r.status, ehr.reads.Load())
 	}
 }
 

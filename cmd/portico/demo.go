@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/config"
@@ -282,7 +283,7 @@ func demoListen(ctx context.Context, host string, port int) (*demoPorts, error) 
 func (d *demoPorts) serve(handlers []http.Handler) <-chan error {
 	failed := make(chan error, 8)
 	for i, h := range handlers {
-		server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+		server := &http.Server{Handler: d.onlyHere(h), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 		d.servers = append(d.servers, server)
 		for _, l := range d.listeners[i] {
 			go func() {
@@ -293,6 +294,24 @@ func (d *demoPorts) serve(handlers []http.Handler) <-chan error {
 		}
 	}
 	return failed
+}
+
+// onlyHere answers under the names of this machine alone. A page of any site
+// could otherwise let its own name lead to 127.0.0.1 and read the EHR, which
+// asks nobody who they are (DNS rebinding).
+func (d *demoPorts) onlyHere(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		here := strings.EqualFold(name, d.host) || strings.EqualFold(name, "localhost")
+		if ip := net.ParseIP(strings.Trim(name, "[]")); !here && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "The demo answers under the names of this machine only.", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (d *demoPorts) shutdown() {

@@ -157,6 +157,19 @@ func at(path, value string) string {
 	return value
 }
 
+func TestNobodyOwnsNothing(t *testing.T) {
+	nobody := compartment.Whose{}
+	for _, raw := range []string{`{"resourceType":"Patient"}`, `{"resourceType":"Observation","subject":{"reference":"Patient/"}}`, `{"resourceType":"Practitioner","id":"x"}`} {
+		r, err := fhir.ParseResource([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nobody.Member(r); got != compartment.Foreign {
+			t.Errorf("%s: %d", raw, got)
+		}
+	}
+}
+
 func TestOwnerRules(t *testing.T) {
 	const mine, other, staff = `{"reference":"Patient/me"}`, `{"reference":"Patient/other"}`, `{"reference":"Practitioner/dr"}`
 	for _, tt := range []struct {
@@ -229,6 +242,8 @@ func TestStrangersAreFoundWhereverTheyStand(t *testing.T) {
 		{"merged records", `{"resourceType":"Patient","id":"me","link":[{"other":{"reference":"Patient/other"},"type":"seealso"}]}`, []string{`{"reference":"Patient/other"}`}, false},
 		{"a version of another", `{"resourceType":"Group","id":"x","member":[{"entity":{"reference":"Patient/other/_history/2"}}]}`, []string{`{"reference":"Patient/other/_history/2"}`}, false},
 		{"nested: the outer one is enough", `{"resourceType":"Group","id":"x","member":[{"entity":{"reference":"Patient/other","extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]}}]}`, []string{`{"reference":"Patient/other","extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]}`}, false},
+		{"relatives and the narrative beside a stranger", `{"resourceType":"Appointment","id":"x","text":{"div":"B"},"participant":[{"actor":{"reference":"Patient/other"}},{"actor":{"reference":"RelatedPerson/mother-of-b"}}]}`, []string{`{"reference":"Patient/other"}`, `{"div":"B"}`, `{"reference":"RelatedPerson/mother-of-b"}`}, false},
+		{"relatives and the narrative without a stranger", `{"resourceType":"Appointment","id":"x","text":{"div":"A"},"participant":[{"actor":{"reference":"Patient/me"}},{"actor":{"reference":"RelatedPerson/my-mother"}}]}`, nil, false},
 		{"contained patient in a shared type", `{"resourceType":"Appointment","id":"x","contained":[{"resourceType":"Patient","id":"p"}]}`, nil, true},
 		{"the whole resource looks like a reference", `{"resourceType":"Observation","id":"x","reference":"Patient/other"}`, nil, true},
 	} {

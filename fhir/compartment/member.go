@@ -135,7 +135,26 @@ func (w Whose) Strangers(r *fhir.Resource) (places []fhir.Node, ok bool) {
 		}
 		places, inside = append(places, n), end
 	})
+	if shared && len(places) > 0 {
+		places = append(places, w.bystanders(r)...)
+	}
 	return places, ok
+}
+
+// bystanders are what tells of other patients indirectly once some of them are
+// masked: their relatives, who cannot be told from the own ones, and the
+// narrative, which may name everybody.
+func (w Whose) bystanders(r *fhir.Resource) []fhir.Node {
+	var out []fhir.Node
+	if text := r.Root().Get("text"); text.Exists() {
+		out = append(out, text)
+	}
+	r.Root().Descend(func(n fhir.Node) {
+		if literal := n.Get("reference"); literal.IsString() && w.Base.Resolve(literal.Text()).Type == "RelatedPerson" {
+			out = append(out, n)
+		}
+	})
+	return out
 }
 
 // seats gives the references of a Shared type at which patients stand and that

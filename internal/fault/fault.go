@@ -1,8 +1,8 @@
 // Package fault is the one neutral error of Portico: what went wrong in a word
 // (Kind), what the caller may be told (Public) and what only the operator may
-// see (the wrapped error). It knows no protocol: gateway/respond.go turns it
-// into an OperationOutcome, smart/authz/error.go into an OAuth error and
-// gateway/pages into a page.
+// see (the wrapped error). It knows no protocol: gateway/outcome.go turns it
+// into an OperationOutcome, smart/authz/error.go into an OAuth error, and
+// smart/authz/problem.go and gateway/login/party.go into a page.
 package fault
 
 import (

@@ -62,6 +62,11 @@ func TestOnlyTheConfiguredBaseGetsTheCredentials(t *testing.T) {
 		thief.URL + "/fhir/Patient?page=2",
 		up.URL + "/fhir2/Patient?page=2",
 		up.URL + "/fhirx",
+		up.URL + "/fhir/../admin/export",
+		up.URL + "/fhir/%2e%2e/admin",
+		up.URL + "/fhir/..%2fadmin",
+		up.URL + `/fhir/..\admin`,
+		up.URL + "/fhir/Patient/.?page=2",
 		up.URL + "/",
 		strings.Replace(up.URL, "http://", "http://"+"user@", 1) + "/fhir/Patient",
 		strings.Replace(up.URL, "http://", "https://", 1) + "/fhir/Patient",
@@ -91,17 +96,19 @@ func TestWhatGoesWrongBecomesAFaultThatNamesNothing(t *testing.T) {
 		serve http.HandlerFunc
 		want  fault.Kind
 	}{
-		"missing":        {status(404), fault.NotFound},
-		"deleted":        {status(410), fault.NotFound},
-		"not understood": {status(400), fault.Invalid},
-		"unprocessable":  {status(422), fault.Invalid},
-		"too many":       {status(429), fault.TooMany},
-		"our password":   {status(401), fault.Upstream},
-		"forbidden":      {status(403), fault.Upstream},
-		"crash":          {status(500), fault.Upstream},
-		"down":           {status(503), fault.Unavailable},
-		"no content":     {status(204), fault.Upstream},
-		"created":        {status(201), fault.Upstream},
+		"missing":         {status(404), fault.NotFound},
+		"deleted":         {status(410), fault.NotFound},
+		"not understood":  {status(400), fault.Invalid},
+		"unprocessable":   {status(422), fault.Invalid},
+		"too many":        {status(429), fault.TooMany},
+		"forbidden to us": {status(403), fault.Unsupported},
+		"not allowed":     {status(405), fault.Unsupported},
+		"not there yet":   {status(501), fault.Unsupported},
+		"our password":    {status(401), fault.Upstream},
+		"crash":           {status(500), fault.Upstream},
+		"down":            {status(503), fault.Unavailable},
+		"no content":      {status(204), fault.Upstream},
+		"created":         {status(201), fault.Upstream},
 		"HTML": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, "<p>Patient/1")
@@ -178,7 +185,7 @@ func TestABodyOverTheLimitNeverLooksComplete(t *testing.T) {
 	}
 }
 
-func TestCapabilitiesAreReadOnceAndSurviveAnOutage(t *testing.T) {
+func TestCapabilitiesAreReadOnceAndFromNothingElse(t *testing.T) {
 	asked := 0
 	s, _ := serve(t, "/fhir", func(w http.ResponseWriter, _ *http.Request) {
 		asked++

@@ -39,6 +39,7 @@ func commands() []command {
 	return []command{
 		{"demo", "try it: an EHR, a sign-in, an app and Portico on this machine", runDemo},
 		{"serve", "run the gateway with a configuration file", runServe},
+		{"verify", "attack the configured EHR as one patient, looking for anything of another", runVerify},
 		{"version", "print the version", runVersion},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -41,7 +42,7 @@ func (r *reader) search(typ string, query url.Values, post bool) map[string][]*f
 		reader := fhir.NewBundleReader(strings.NewReader(r.get(target, form)), 1<<24)
 		for {
 			e, err := reader.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil || e.Resource == nil {

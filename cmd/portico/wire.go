@@ -36,6 +36,8 @@ import (
 type app struct {
 	Handler http.Handler
 	Close   func(ctx context.Context) error
+
+	parts *wiring // for the commands that look behind the handler
 }
 
 // wiring is what the parts are made from on the way.
@@ -63,7 +65,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 	}
 	stop := sweep(log, w.store)
 	return &app{
-		Handler: root,
+		Handler: root, parts: w,
 		Close: func(context.Context) error {
 			stop()
 			return w.store.Close()

@@ -60,6 +60,7 @@ func TestBadRequestsGetTheRightStatusAndAnOperationOutcome(t *testing.T) {
 		{"version", "GET", "/Observation/observation-alice/_history/1", alice, "", nil, 400},
 		{"operation", "GET", "/Patient/$everything", alice, "", nil, 400},
 		{"system search", "GET", "/", alice, "", nil, 405},
+		{"type history", "GET", "/Observation/_history", alice, "", nil, 400},
 		{"system history", "GET", "/_history", alice, "", nil, 405},
 		{"graphql", "GET", "/$graphql", alice, "", nil, 405},
 		{"transaction", "POST", "/", alice, "x=y", nil, 405},

@@ -68,3 +68,24 @@ func TestTooManyPagesToCountAreSaidToBe(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
+
+func TestALongSearchHasLinksThatCanBeFollowedOrNone(t *testing.T) {
+	h := openOver(t, twoPages(), somewhere(t), 0)
+	r := h.send(http.MethodPost, "/Observation/_search", alice, "code:not="+strings.Repeat("a,", 7000)+"b")
+	if r.status != http.StatusBadRequest { // more values than one parameter may have
+		t.Errorf("%d", r.status)
+	}
+	long := "code:not=" + strings.Repeat("x", 10_000)
+	r = h.send(http.MethodPost, "/Observation/_search", alice, long)
+	link := nextOf(t, r)
+	if len(link) < 10_000 || len(link) > gateway.MaxLink {
+		t.Errorf("a link of %d bytes", len(link))
+	}
+	if r := h.get(link, alice); r.status != http.StatusOK {
+		t.Errorf("the next page: %d", r.status)
+	}
+	wide := "code:not=" + strings.Repeat("é", 7_000) // three times as long in a URL
+	if r := h.send(http.MethodPost, "/Observation/_search", alice, wide); r.status != http.StatusRequestEntityTooLarge || strings.Contains(r.body, "next") {
+		t.Errorf("%d %.200s", r.status, r.body)
+	}
+}

@@ -56,9 +56,9 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 			return err
 		}
 		return g.parseSearch(x, r, body)
-	case len(segments) == 2 && segments[1] != "_search" && !strings.HasPrefix(segments[1], "$") && isGet(r):
+	case len(segments) == 2 && segments[1] != "_search" && !notAnID(segments[1]) && isGet(r):
 		return parseRead(x, r, segments[1])
-	case len(segments) > 2, len(segments) == 2 && strings.HasPrefix(segments[1], "$"):
+	case len(segments) > 2, len(segments) == 2 && notAnID(segments[1]):
 		return fault.New(fault.Unsupported, "This interaction is not available; read and search are.")
 	}
 	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
@@ -79,6 +79,9 @@ func outOfCompartment(x *exchange, segments []string) ([]string, error) {
 	}
 	return segments[2:], nil
 }
+
+// notAnID tells an operation or the history of a type from an id.
+func notAnID(segment string) bool { return strings.HasPrefix(segment, "$") || segment == "_history" }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
-// recordWait bounds how long an answer waits for its audit event.
+// recordWait is what a sink is given to write an event. One that cannot stop
+// halfway may take longer.
 const recordWait = 10 * time.Second
 
 // record is step 8: the event is durable before the first byte leaves. The

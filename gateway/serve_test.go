@@ -60,6 +60,7 @@ func TestBadRequestsGetTheRightStatusAndAnOperationOutcome(t *testing.T) {
 		{"version", "GET", "/Observation/observation-alice/_history/1", alice, "", nil, 400},
 		{"operation", "GET", "/Observation/$lastn", alice, "", nil, 400},
 		{"system search", "GET", "/", alice, "", nil, 405},
+		{"type history", "GET", "/Observation/_history", alice, "", nil, 400},
 		{"system history", "GET", "/_history", alice, "", nil, 405},
 		{"graphql", "GET", "/$graphql", alice, "", nil, 405},
 		{"a form on the base", "POST", "/", alice, "x=y", nil, 415},

@@ -223,12 +223,17 @@ func demoGreeting(out io.Writer, at *demoPorts, cast *records.Cast, resources in
 	p("")
 	p("Open the app, press Connect, sign in as one of these people, and choose what to share:")
 	p("")
+	shown := cast.People[:min(len(cast.People), 12)]
+	login := 10
+	for _, person := range shown {
+		login = max(login, len(person.Login))
+	}
 	for i, person := range cast.People {
-		if i == 12 {
+		if i == len(shown) {
 			p("  … and %d more, listed at the provider", len(cast.People)-i)
 			break
 		}
-		p("  %-10s %-10s %s: %s", person.Login, person.Password, person.Name, person.Story)
+		p("  %-*s %-10s %s: %s", login, person.Login, person.Password, person.Name, person.Story)
 	}
 	p("")
 	p("An app of your own may use the client id %q (public, PKCE), with redirect", demoOwnApp)

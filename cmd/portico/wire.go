@@ -140,6 +140,7 @@ func (w *wiring) assemble(ctx context.Context) (http.Handler, error) {
 	return handler.Wrap(handler.Options{
 		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
 		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
+		MaxURL: gateway.MaxLink,
 	})
 }
 

@@ -62,9 +62,13 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 		title = "Error: " + title
 	}
 	d.frame = p.frame(title, d.Source, plain(v.Person))
-	until := v.Until.UTC()
-	d.For = lasting(until.Sub(p.now()))
-	d.Until = until.Format("2 January 2006, 15:04") + " UTC"
+	until, now := v.Until.UTC(), p.now()
+	d.For = lasting(until.Sub(now))
+	// People do not count in UTC, and where they are is not known here: the day
+	// says enough about something long, and would mislead about hours.
+	if until.Sub(now) >= 48*time.Hour {
+		d.Until = until.Format("2 January 2006")
+	}
 	d.UntilISO = until.Format(time.RFC3339)
 	d.fill(v.Scopes, !v.NothingChosen)
 	return p.draw(w, "consent", http.StatusOK, target, d)

@@ -16,7 +16,8 @@ type family struct {
 	requests func(a *attack) []request
 }
 
-// perType is how many of the other patient's resources of a type are tried.
+// perType is how many of the other patient's resources of a type are tried when
+// the options do not say.
 const perType = 3
 
 func get(format string, args ...any) request { return request{target: fmt.Sprintf(format, args...)} }
@@ -29,7 +30,7 @@ func post(target string, form url.Values) request {
 func (a *attack) each(build func(typ, id string) []request) []request {
 	var out []request
 	for _, typ := range a.victim.types() {
-		for _, id := range a.victim.some(typ, perType) {
+		for _, id := range a.victim.some(typ, a.o.PerType) {
 			out = append(out, build(typ, id)...)
 		}
 	}

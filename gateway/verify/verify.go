@@ -30,7 +30,9 @@ type Options struct {
 	As, Not string
 	// Hosts are names of the EHR that must not leave either.
 	Hosts []string
-	Now   func() time.Time
+	// PerType is how many of Not's resources of each type are tried; 0 means 3.
+	PerType int
+	Now     func() time.Time
 }
 
 // Report is what was tried and what was found.
@@ -96,6 +98,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, errors.New("verify: Gateway, EHR and Now are required")
 	case o.As == "" || o.Not == "" || o.As == o.Not:
 		return nil, errors.New("verify: two different patients are required")
+	}
+	if o.PerType == 0 {
+		o.PerType = perType
 	}
 	began := o.Now()
 	victim, err := learn(ctx, o.EHR, o.Not)

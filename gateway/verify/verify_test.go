@@ -121,7 +121,7 @@ func (h *hospital) run(t *testing.T, g http.Handler) *verify.Report {
 	t.Helper()
 	r, err := verify.Run(t.Context(), verify.Options{
 		Gateway: g, Base: "http://portico.test/fhir/ehr", Bearer: "good", EHR: h.connector,
-		As: attacker, Not: victim, Hosts: []string{strings.TrimPrefix(h.url, "http://")}, Now: time.Now,
+		As: attacker, Not: victim, PerType: 1, Hosts: []string{strings.TrimPrefix(h.url, "http://")}, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,44 @@ const (
 	Unavailable                  // a part needed to answer safely is down
 )
 
+// String gives the kind as it stands in the log.
+func (k Kind) String() string {
+	switch k {
+	case Invalid:
+		return "invalid"
+	case Unauthenticated:
+		return "unauthenticated"
+	case Forbidden:
+		return "forbidden"
+	case NotFound:
+		return "not-found"
+	case MethodNotAllowed:
+		return "method-not-allowed"
+	case NotAcceptable:
+		return "not-acceptable"
+	case UnsupportedMedia:
+		return "unsupported-media"
+	case Conflict:
+		return "conflict"
+	case Precondition:
+		return "precondition"
+	case TooLarge:
+		return "too-large"
+	case Unsupported:
+		return "unsupported"
+	case TooMany:
+		return "too-many"
+	case Upstream:
+		return "upstream"
+	case UpstreamTimeout:
+		return "upstream-timeout"
+	case Unavailable:
+		return "unavailable"
+	default:
+		return "internal"
+	}
+}
+
 // Error carries a Kind, a sentence for the caller and, unless nil, the cause.
 // Public must never hold patient data, upstream details or a secret.
 type Error struct {

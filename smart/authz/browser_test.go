@@ -44,6 +44,7 @@ type result struct {
 		Patient                                            authz.Patient
 		Scopes                                             []authz.ScopeView
 		Until                                              time.Time
+		NothingChosen                                      bool
 	}
 	header http.Header
 }

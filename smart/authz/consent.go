@@ -23,12 +23,17 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 		seeOther(w, s.local(pathContinue, st.pending.ID))
 		return nil
 	}
+	return s.drawConsent(w, r, st, false)
+}
+
+func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, nothingChosen bool) error {
 	secureHeaders(w)
-	err = s.o.Pages.Consent(w, r, ConsentView{
+	err := s.o.Pages.Consent(w, r, ConsentView{
 		Action: s.local(pathConsent, st.pending.ID), CSRF: st.formToken(formConsent),
 		App: st.app.Name, AppOwner: st.app.Owner, AppURL: st.app.URL,
 		Source: st.source.Name, Person: st.person.Name, Patient: st.patient,
 		Scopes: scopeViews(st.scopes), Until: s.grantEnd(s.o.Now()), ReturnTo: origin(st.pending.RedirectURI),
+		NothingChosen: nothingChosen,
 	})
 	return unavailable(err, "draw the consent page")
 }
@@ -65,6 +70,11 @@ func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if yes && len(agreed.Resources) == 0 && len(st.scopes.Resources) > 0 {
+		// A yes to nothing is a mistake more often than a no: nothing is
+		// granted, and the person is asked again.
+		return s.drawConsent(w, r, st, true)
+	}
 	// From here the request can be finished once; and since the person has
 	// decided, their browser going away changes nothing.
 	ctx := context.WithoutCancel(r.Context())
@@ -82,7 +92,7 @@ func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request) error {
 }
 
 // decision reads the form: the scopes agreed to and whether there is a yes at
-// all. To untick everything is a no.
+// all.
 func decision(asked scope.Set, fields []field) (scope.Set, bool, error) {
 	switch only(fields, "decision") {
 	case "deny":
@@ -105,9 +115,6 @@ func decision(asked scope.Set, fields []field) (scope.Set, bool, error) {
 		if !offered {
 			return scope.Set{}, false, forged()
 		}
-	}
-	if len(agreed.Resources) == 0 && len(asked.Resources) > 0 {
-		return scope.Set{}, false, nil
 	}
 	return agreed, true, nil
 }

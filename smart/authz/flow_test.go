@@ -178,7 +178,7 @@ func TestGrantHasWhatWasTickedAndNoMore(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		ticked []string
-		want   string // granted scope; "": access_denied
+		want   string // granted scope; "": asked again
 	}{
 		{"nothing at all", nil, ""},
 		{"identity alone, though data was asked for", []string{"openid", "fhirUser", "launch/patient"}, ""},
@@ -193,9 +193,12 @@ func TestGrantHasWhatWasTickedAndNoMore(t *testing.T) {
 			consent := b.authorize(h.ask(nil)).want(t, "consent")
 			done := b.post(consent.view.Action, url.Values{"csrf": {consent.view.CSRF}, "decision": {"allow"}, "scope": c.ticked})
 			if c.want == "" {
-				done.wantError(t, "access_denied")
-				if h.audit.what() != "denied" || len(h.tokens.Grants()) != 0 {
-					t.Errorf("recorded %q, %d grants", h.audit.what(), len(h.tokens.Grants()))
+				again := done.want(t, "consent")
+				if !again.view.NothingChosen || h.audit.what() != "" || len(h.tokens.Grants()) != 0 {
+					t.Errorf("said so %t, recorded %q, %d grants", again.view.NothingChosen, h.audit.what(), len(h.tokens.Grants()))
+				}
+				if code := b.post(again.view.Action, again.yes()).query.Get("code"); code == "" {
+					t.Error("the second answer did not count")
 				}
 				return
 			}

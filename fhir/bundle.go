@@ -14,6 +14,7 @@ import (
 // known when Next has given io.EOF, since JSON members come in any order.
 type BundleReader struct {
 	dec      *jsontext.Decoder
+	meter    *meter
 	maxEntry int
 	seen     map[string]bool
 	inEntry  bool
@@ -39,9 +40,29 @@ type Entry struct {
 func NewBundleReader(r io.Reader, maxEntry int) *BundleReader {
 	// Inside entries duplicates and bad UTF-8 are looked for entry by entry, so
 	// that one bad resource is withheld and does not take the others with it.
-	dec := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	return &BundleReader{dec: dec, maxEntry: maxEntry, seen: map[string]bool{}, total: -1}
+	metered := &meter{r: r}
+	dec := jsontext.NewDecoder(metered, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return &BundleReader{dec: dec, meter: metered, maxEntry: maxEntry, seen: map[string]bool{}, total: -1}
 }
+
+// meter bounds what is read for one value, so that an entry over the limit is
+// an error before all of it is in memory.
+type meter struct {
+	r    io.Reader
+	left int
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, errors.New("more than one entry may have")
+	}
+	n, err := m.r.Read(p[:min(len(p), m.left)])
+	m.left -= n
+	return n, err
+}
+
+// betweenEntries is how much may stand around a value: white space, names.
+const betweenEntries = 64 << 10
 
 // Type gives Bundle.type; final after io.EOF.
 func (b *BundleReader) Type() string { return b.typ }
@@ -60,6 +81,7 @@ func (b *BundleReader) Next() (Entry, error) {
 	if b.done {
 		return Entry{}, io.EOF
 	}
+	b.meter.left = b.maxEntry + betweenEntries
 	if !b.inEntry && len(b.seen) == 0 {
 		if err := b.open('{'); err != nil {
 			return Entry{}, err
@@ -82,6 +104,7 @@ func (b *BundleReader) Next() (Entry, error) {
 		if err := b.member(); err != nil {
 			return Entry{}, err
 		}
+		b.meter.left = b.maxEntry + betweenEntries
 	}
 }
 

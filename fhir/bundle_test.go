@@ -40,6 +40,7 @@ func TestBundleReaderEndsWithAnErrorWhenTheBundleIsNotWhole(t *testing.T) {
 		"second value":       `{"resourceType":"Bundle"} {}`,
 		"negative total":     `{"resourceType":"Bundle","total":-1}`,
 		"total is text":      `{"resourceType":"Bundle","total":"5x"}`,
+		"member too large":   `{"resourceType":"Bundle","meta":{"x":"` + strings.Repeat("a", 1<<20) + `"},"entry":[]}`,
 		"entry too large":    `{"resourceType":"Bundle","entry":[{"x":"` + strings.Repeat("a", 1<<20) + `"}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,6 +114,35 @@ func TestBundleReaderMemoryDoesNotGrowWithTheBundle(t *testing.T) {
 	small, large := live(400), live(40_000) // 0.4 MB and 40 MB
 	if large > small+2<<20 {
 		t.Errorf("live heap grew from %d to %d bytes", small, large)
+	}
+}
+
+// longWinded gives an entry with a text of 8 MiB, and counts what was taken.
+type longWinded struct{ taken int }
+
+func (e *longWinded) Read(p []byte) (int, error) {
+	if e.taken > 8<<20 {
+		return 0, io.EOF
+	}
+	head := `{"resourceType":"Bundle","entry":[{"x":"`
+	n := 0
+	if e.taken < len(head) {
+		n = copy(p, head[e.taken:])
+	}
+	for ; n < len(p); n++ {
+		p[n] = 'a'
+	}
+	e.taken += n
+	return n, nil
+}
+
+func TestAnEntryOverTheLimitIsNotReadToItsEnd(t *testing.T) {
+	source := &longWinded{}
+	if _, err := fhir.NewBundleReader(source, 1<<20).Next(); err == nil {
+		t.Error("was accepted")
+	}
+	if source.taken > 2<<20 {
+		t.Errorf("%d bytes were read for an entry of at most 1 MiB", source.taken)
 	}
 }
 

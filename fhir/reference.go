@@ -36,7 +36,7 @@ func (r Reference) Is(typ, id string) bool {
 }
 
 // Base is the FHIR base of an upstream, compared part by part and never as a
-// prefix of a string (PITFALLS 22 and 32).
+// prefix of a string (docs/pitfalls.md 22 and 32).
 type Base struct {
 	scheme, host, path string
 }

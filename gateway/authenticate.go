@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/portico-fhir/portico/gateway/guard"
@@ -43,4 +44,25 @@ func bearerToken(r *http.Request) (string, error) {
 		return "", fault.New(fault.Unauthenticated, "The Authorization header must hold one bearer token.")
 	}
 	return bearer, nil
+}
+
+// authorise is step 3. Of $everything the types remain that the scopes cover;
+// when none does, it is refused like any other request.
+func (x *exchange) authorise() error {
+	if !x.everything {
+		x.asks = []guard.Ask{x.ask}
+		return x.who.Authorise(x.ask)
+	}
+	var refused error
+	x.asks = slices.DeleteFunc(x.asks, func(a guard.Ask) bool {
+		err := x.who.Authorise(a)
+		if refused == nil {
+			refused = err
+		}
+		return err != nil
+	})
+	if len(x.asks) == 0 {
+		return refused
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
@@ -20,7 +21,7 @@ type kept struct {
 func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 	return func(yield func(kept, error) bool) {
 		var held *companions
-		if x.plan.Partial {
+		if len(x.plans) == 1 && x.plans[0].Partial { // $everything asks for no includes
 			held = newCompanions(x.who.Base)
 		}
 		for one, err := range found {
@@ -76,7 +77,7 @@ func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error)
 // judge asks the guard, and brings the proof where the guard wants one.
 func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.Node, err error) {
 	r := one.Resource
-	v, match := x.plan.JudgeFound(r, one.Mode, one.call)
+	v, match := one.plan.JudgeFound(r, one.Mode, one.call)
 	switch v.Decision {
 	case guard.Keep:
 		passed = true
@@ -89,7 +90,9 @@ func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.
 	if err != nil || !passed {
 		return false, false, nil, err
 	}
-	x.proven[r.Type()+"/"+r.ID()] = true
+	if len(x.proven) < maxProven {
+		x.proven[r.Type()+"/"+r.ID()] = true
+	}
 	if v.Reason == "own" {
 		x.remember(r)
 	}
@@ -97,14 +100,18 @@ func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.
 }
 
 // remember notes what the patient's own resources point to, so that a Device or
-// a Binary seen there can be read without searching for what leads to it.
+// a Binary seen there can be read without searching for what leads to it. Only
+// the types that a search would ask count: what others hold may be the patient's
+// own words, an attachment in an answer to a questionnaire for instance, and
+// nobody may write themselves a way to a resource.
 func (x *exchange) remember(r *fhir.Resource) {
 	r.Root().Descend(func(n fhir.Node) {
 		if !n.IsString() || (n.Name() != "reference" && n.Name() != "url") {
 			return
 		}
 		to := x.who.Base.Resolve(n.Text())
-		if to.Where == fhir.Local && compartment.Of(to.Type).Class == compartment.Reached {
+		leads := func(p compartment.Pointer) bool { return p.Type == r.Type() }
+		if to.Where == fhir.Local && slices.ContainsFunc(compartment.Of(to.Type).Pointers, leads) {
 			x.src.reach.add(x.who.Patient, to.Type+"/"+to.ID, r.Type())
 		}
 	})

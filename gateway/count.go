@@ -65,7 +65,7 @@ func (g *Gateway) countType(ctx context.Context, src *source, patient, typ strin
 		who: guard.Who{Patient: patient, Scopes: scope.Set{Resources: scopes}, Base: src.Base, Now: g.now},
 		ask: guard.Ask{Interaction: guard.Search, Type: typ, Query: search.Query{Type: typ, Count: -1, Summary: "count"}},
 	}
-	if err := x.who.Authorise(x.ask); err != nil {
+	if err := x.authorise(); err != nil {
 		return nil, err
 	}
 	if err := g.narrow(x); err != nil {

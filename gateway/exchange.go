@@ -17,13 +17,15 @@ type exchange struct {
 	grant token.Grant
 	who   guard.Who
 	ask   guard.Ask
-	plan  guard.Plan
+	// asks are what the request comes down to: one, or for $everything one a type.
+	asks  []guard.Ask
+	plans []*guard.Plan
 	// resume holds where a paging link goes on; nil on the first page.
 	resume []pending
 	// next collects where the upstream's further pages are.
 	next []pending
 
-	pretty      bool
+	everything  bool // $everything: a search of each type, in one answer
 	ifNoneMatch string
 	ignored     []string // parameters dropped under handling=lenient
 
@@ -34,6 +36,15 @@ type exchange struct {
 	proofs *int            // fetches made to prove something, proofs of proofs included
 	depth  int             // 0 for the request itself, more for proofs
 }
+
+// follows says whether further pages are fetched at once instead of by a link:
+// to count, to prove, and for $everything, which has one answer.
+func (x *exchange) follows() bool {
+	return x.depth > 0 || len(x.plans) != 1 || x.plans[0].CountOnly
+}
+
+// counting says whether only a number was asked for.
+func (x *exchange) counting() bool { return len(x.plans) == 1 && x.plans[0].CountOnly }
 
 // counts is what happened to what came back.
 type counts struct{ released, masked, withheld int }
@@ -49,7 +60,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log.SetSource(src.ID)
 	return &exchange{
 		ctx: r.Context(), src: src, log: log, proven: map[string]bool{}, proofs: new(int),
-		event: audit.Event{Time: g.now(), RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
+		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}
 }
 
@@ -57,7 +68,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 // of it is released.
 func (x *exchange) sub(ask guard.Ask) *exchange {
 	return &exchange{
-		ctx: x.ctx, src: x.src, grant: x.grant, who: x.who, ask: ask,
+		ctx: x.ctx, src: x.src, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
 		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1,
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"iter"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
@@ -14,14 +12,15 @@ import (
 )
 
 const (
-	maxResource   = 32 << 20 // bytes of one resource or Bundle entry
-	maxCountPages = 50       // pages read to count for _summary=count
-	unusable      = "The record system gave an unusable answer."
+	maxResource = 32 << 20 // bytes of one resource or Bundle entry
+	maxPages    = 200      // pages of one search that are read for one answer, or to find a proof
+	unusable    = "The record system gave an unusable answer."
 )
 
 // item is one resource, or one entry of a Bundle, as it came back.
 type item struct {
 	fhir.Entry
+	plan *guard.Plan
 	call int // which of the plan's calls found it
 }
 
@@ -35,8 +34,17 @@ func (g *Gateway) narrow(x *exchange) error {
 	if err != nil {
 		known = nil // narrow with the parameters R4 defines; the check decides anyway
 	}
-	x.plan, err = x.who.Narrow(x.ask, supports(known, x.ask))
-	return err
+	for _, ask := range x.asks {
+		if x.everything && !offers(known, ask.Type) {
+			continue
+		}
+		plan, err := x.who.Narrow(ask, supports(known, ask))
+		if err != nil {
+			return err
+		}
+		x.plans = append(x.plans, &plan)
+	}
+	return nil
 }
 
 // supports asks the upstream's CapabilityStatement. One that says nothing of a
@@ -51,51 +59,61 @@ func supports(known *upstream.Capabilities, ask guard.Ask) guard.Supports {
 	}
 }
 
-// fetch is step 5: the plan's calls in order, or the pages a link goes on with.
+// fetch is step 5: the plans' calls in order, or the pages a link goes on with.
 func (g *Gateway) fetch(x *exchange) items {
 	return func(yield func(item, error) bool) {
 		if x.resume != nil {
 			for _, p := range x.resume {
 				answer, err := x.src.Upstream.Next(x.ctx, p.URL)
-				if !g.bundle(x, answer, err, p.Call, yield) {
+				if !g.bundle(x, answer, err, item{plan: x.plans[0], call: p.Call}, yield) {
 					return
 				}
 			}
 			return
 		}
-		for i, call := range x.plan.Calls {
-			if call.ID != "" {
-				if !g.direct(x, call.ID, yield) {
+		for _, plan := range x.plans {
+			for i, call := range plan.Calls {
+				if !g.call(x, call, item{plan: plan, call: i}, yield) {
 					return
 				}
-				continue
-			}
-			answer, err := x.src.Upstream.Search(x.ctx, x.ask.Type, call.Query)
-			if !g.bundle(x, answer, err, i, yield) {
-				return
 			}
 		}
 	}
 }
 
-// direct reads one resource by its id; a missing one yields nothing.
-func (g *Gateway) direct(x *exchange, id string, yield func(item, error) bool) bool {
-	answer, err := x.src.Upstream.Read(x.ctx, x.ask.Type, id)
-	if fault.KindOf(err) == fault.NotFound && err != nil {
-		return true
+// call makes one request of a plan. found is what each resource is marked with.
+func (g *Gateway) call(x *exchange, call guard.Call, found item, yield func(item, error) bool) bool {
+	if call.ID != "" {
+		return g.direct(x, call.ID, found, yield)
 	}
-	if err != nil {
+	answer, err := x.src.Upstream.Search(x.ctx, found.plan.Ask.Type, call.Query)
+	return g.bundle(x, answer, err, found, yield)
+}
+
+// direct reads one resource by its id; a missing one yields nothing, and so does
+// one that the upstream does not give us, or not as FHIR JSON: that would tell
+// that it is there.
+func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, error) bool) bool {
+	answer, err := x.src.Upstream.Read(x.ctx, found.plan.Ask.Type, id)
+	switch kind := fault.KindOf(err); {
+	case err != nil && kind == fault.NotFound:
+		return true
+	case err != nil && (kind == fault.Unsupported || errors.Is(err, upstream.ErrUnreadable)):
+		if x.depth == 0 {
+			x.log.Fail(err) // for the operator, whose credential may reach too little
+		}
+		return true
+	case err != nil:
 		return yield(item{}, err)
 	}
 	raw, err := readWhole(answer.Body)
 	if err != nil {
 		return yield(item{}, err)
 	}
-	resource, err := fhir.ParseResource(raw)
-	if err != nil && !jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-		return yield(item{}, fault.Wrap(err, fault.Upstream, unusable))
+	if found.Resource, found.Err = fhir.ParseResource(raw); found.Err != nil && x.depth == 0 {
+		x.log.Fail(found.Err)
 	}
-	return yield(item{Entry: fhir.Entry{Resource: resource, Err: err}}, nil)
+	return yield(found, nil)
 }
 
 func readWhole(body io.ReadCloser) ([]byte, error) {
@@ -110,17 +128,17 @@ func readWhole(body io.ReadCloser) ([]byte, error) {
 	return raw, nil
 }
 
-// bundle yields the entries of a page and notes where the next one is; to
-// count, it goes on to the next one itself.
-func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, call int, yield func(item, error) bool) bool {
+// bundle yields the entries of a page and notes where the next one is, or goes
+// on to it when the exchange follows pages itself.
+func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found item, yield func(item, error) bool) bool {
 	for page := 1; ; page++ {
 		if err != nil {
 			return yield(item{}, err)
 		}
 		released := x.counts.released
-		next, more := entries(answer, call, yield)
-		if more && next != "" && x.plan.Partial && !x.plan.CountOnly && x.depth == 0 {
-			if next, err = g.worthwhile(x, next, call); err != nil {
+		next, more := entries(answer, found, yield)
+		if more && next != "" && found.plan.Partial && !x.follows() {
+			if next, err = g.worthwhile(x, next, found); err != nil {
 				return yield(item{}, err)
 			}
 			if next != "" && x.counts.released == released { // an empty page is none
@@ -133,18 +151,22 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, call i
 			return false
 		case next == "":
 			return true
-		case !x.plan.CountOnly && x.depth == 0:
-			x.next = append(x.next, pending{Call: call, URL: next})
+		case !x.follows():
+			x.next = append(x.next, pending{Call: found.call, URL: next})
 			return true
-		case page == maxCountPages:
-			return yield(item{}, fault.New(fault.Unsupported, "There are too many results to count; narrow the search."))
+		case x.depth > 0 && (page == maxPages || *x.proofs >= maxProofs):
+			return true // what was not found on so many pages is not proven
+		case x.depth > 0:
+			*x.proofs++
+		case page == maxPages:
+			return yield(item{}, fault.New(fault.Unsupported, "There are too many results for one answer; narrow the search."))
 		}
 		answer, err = x.src.Upstream.Next(x.ctx, next)
 	}
 }
 
 // entries yields one page. more is false when nothing further is wanted.
-func entries(answer *upstream.Answer, call int, yield func(item, error) bool) (next string, more bool) {
+func entries(answer *upstream.Answer, found item, yield func(item, error) bool) (next string, more bool) {
 	defer func() { _ = answer.Body.Close() }()
 	reader := fhir.NewBundleReader(answer.Body, maxResource)
 	for {
@@ -155,7 +177,8 @@ func entries(answer *upstream.Answer, call int, yield func(item, error) bool) (n
 		if err != nil {
 			return "", yield(item{}, fault.Wrap(err, fault.Upstream, unusable))
 		}
-		if !yield(item{Entry: entry, call: call}, nil) {
+		found.Entry = entry
+		if !yield(found, nil) {
 			return "", false
 		}
 	}

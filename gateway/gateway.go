@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/audit"
@@ -133,7 +134,9 @@ func New(o Options) (*Gateway, error) {
 // (SkipClean) and must match encoded ones (UseEncodedPath): what a path means
 // is decided once, in parse.go.
 func (g *Gateway) Mount(r *mux.Router) {
-	r.PathPrefix("/fhir/").Handler(cors(http.HandlerFunc(g.route)))
+	// Compression mixes no secret with what an attacker chooses: without the
+	// bearer token there is no answer, and no page can make a browser send it.
+	r.PathPrefix("/fhir/").Handler(gzhttp.GzipHandler(cors(http.HandlerFunc(g.route))))
 }
 
 func (g *Gateway) unknownSource(http.ResponseWriter, *http.Request) error {
@@ -155,6 +158,12 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 		return
 	case "metadata":
 		serve = func(w http.ResponseWriter, r *http.Request) error { return g.metadata(w, r, src) }
+	case "":
+		if r.Method == http.MethodPost {
+			serve = func(w http.ResponseWriter, r *http.Request) error { return g.batch(w, r, src) }
+			break
+		}
+		fallthrough
 	default:
 		serve = func(w http.ResponseWriter, r *http.Request) error { return g.serve(w, r, src, rest) }
 	}

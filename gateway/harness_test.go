@@ -19,6 +19,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -39,7 +40,8 @@ type house struct {
 	gateway *gateway.Gateway
 }
 
-// bearers are the tokens that the house knows: "patient:scopes".
+// bearers are the tokens that the house knows: "patient:scopes", or
+// "patient@app:scopes" for another app than the patient's usual one.
 type bearers struct{}
 
 func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, token.Access, scope.Set, error) {
@@ -51,6 +53,10 @@ func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, toke
 	if rest, ok := strings.CutPrefix(patient, "elsewhere/"); ok {
 		patient, source = rest, "elsewhere"
 	}
+	patient, app, other := strings.Cut(patient, "@")
+	if !other {
+		app = "app-" + patient
+	}
 	set, err := scope.Parse(strings.ReplaceAll(scopes, "+", " "))
 	if err != nil {
 		return token.Grant{}, token.Access{}, scope.Set{}, err
@@ -59,7 +65,7 @@ func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, toke
 	if patient == "expired" {
 		until = time.Now().Add(-time.Second)
 	}
-	return token.Grant{ID: "grant-1", Client: "app-" + patient, Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", Expires: until},
+	return token.Grant{ID: "grant-1", Client: app, Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", Expires: until},
 		token.Access{Expires: until}, set, nil
 }
 
@@ -109,6 +115,14 @@ func open(t testing.TB, hold int, resources ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := openOver(t, connector, base, hold)
+	h.ehr, h.origin = hospital, up.URL
+	return h
+}
+
+// openOver is a gateway over any upstream whose base is as given.
+func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change ...func(*gateway.Options)) *house {
+	t.Helper()
 	ring, err := seal.NewRing(bytes.Repeat([]byte("k"), seal.KeySize))
 	if err != nil {
 		t.Fatal(err)
@@ -121,17 +135,21 @@ func open(t testing.TB, hold int, resources ...string) *house {
 	public := httptest.NewServer(router)
 	t.Cleanup(public.Close)
 	events := &sink{}
-	g, err := gateway.New(gateway.Options{
-		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: connector}},
+	o := gateway.Options{
+		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up}},
 		Tokens: bearers{}, Audit: events, Pages: pages, HoldBytes: hold,
 		SMART:        func(string) http.Handler { return http.NotFoundHandler() },
 		AuthorizeURL: public.URL + "/oauth/authorize", TokenURL: public.URL + "/oauth/token",
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	g, err := gateway.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Mount(router)
-	return &house{t: t, ehr: hospital, origin: up.URL, base: public.URL + "/fhir/ehr", sink: events, gateway: g,
+	return &house{t: t, base: public.URL + "/fhir/ehr", sink: events, gateway: g,
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
@@ -169,6 +187,9 @@ func (h *house) send(method, path, bearer, form string, headers ...string) reply
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Content-Type" {
+			req.Header.Del(headers[i])
+		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := h.client.Do(req)

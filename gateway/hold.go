@@ -6,8 +6,6 @@ import (
 	"iter"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
 )
@@ -92,7 +90,7 @@ func (w *bundleWriter) more(out []byte) ([]byte, error) {
 	if p.match {
 		w.matches++
 	}
-	if w.x.plan.CountOnly {
+	if w.x.counting() {
 		return out, nil
 	}
 	return w.entry(out, p), nil
@@ -174,17 +172,20 @@ func (w *bundleWriter) links(out []byte, next string) []byte {
 	return append(out, ']')
 }
 
-// total leaves only when it is our own count of the whole: one page, the first
-// and the last, from which nothing was withheld. The upstream's total counts
-// what it likes (PITFALLS 8).
+// total is our own count of what was released, and leaves only when that is the
+// whole: one page, the first and the last. The upstream's total counts
+// what it likes (docs/pitfalls.md 8).
 func (w *bundleWriter) total(next string) (int, bool) {
-	if w.x.plan.CountOnly {
+	if w.x.counting() {
 		return w.matches, true
 	}
 	return w.matches, next == "" && w.x.resume == nil && w.x.ask.Query.Total != "none"
 }
 
 func (w *bundleWriter) selfLink() string {
+	if w.x.everything {
+		return w.x.src.publicBase + "/Patient/" + w.x.who.Patient + "/$everything"
+	}
 	link := w.x.src.publicBase + "/" + w.x.ask.Type
 	if q := w.x.ask.Query.Encode(); q != "" {
 		link += "?" + q
@@ -196,11 +197,7 @@ func appendLink(out []byte, relation, url string) []byte {
 	out = append(out, `{"relation":"`...)
 	out = append(out, relation...)
 	out = append(out, `","url":`...)
-	quoted, err := jsontext.AppendQuote(out, url)
-	if err != nil { // cannot happen: the URL is percent-encoded ASCII
-		return append(out, `""}`...)
-	}
-	return append(quoted, '}')
+	return append(appendQuoted(out, url), '}')
 }
 
 // close ends the pulling of what was not pulled.

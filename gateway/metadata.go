@@ -88,6 +88,7 @@ func (g *Gateway) restOf(known *upstream.Capabilities) (r4.CapabilityStatementRe
 			Extension:   []r4.Extension{oauthExtension(g.oauth)},
 		},
 	}
+	rest.Interaction = []r4.CapabilityStatementRestInteraction{{Code: r4.SystemRestfulInteractionBatch}}
 	for _, typ := range compartment.Types() {
 		res, offered, err := resourceOf(typ, known)
 		if err != nil {
@@ -138,6 +139,11 @@ func resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatemen
 			res.SupportedProfile = append(res.SupportedProfile, p)
 		}
 	}
+	if typ == "Patient" {
+		res.Operation = []r4.CapabilityStatementRestResourceOperation{{
+			Name: "everything", Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+		}}
+	}
 	if searched {
 		if err := addSearch(&res, typ, known != nil, has); err != nil {
 			return res, false, err
@@ -171,8 +177,8 @@ func addSearch(res *r4.CapabilityStatementRestResource, typ string, stated bool,
 	return nil
 }
 
-// instantiatesUSCore says whether every search that US Core 6.1.0 requires is
-// really offered: only then does the statement say so.
+// instantiatesUSCore says whether everything is offered that a US Core 6.1.0
+// server SHALL do: only then does the statement say that this is one.
 func instantiatesUSCore(rest r4.CapabilityStatementRest) bool {
 	offered := map[string]r4.CapabilityStatementRestResource{}
 	for _, res := range rest.Resource {
@@ -180,16 +186,37 @@ func instantiatesUSCore(rest r4.CapabilityStatementRest) bool {
 	}
 	for _, typ := range uscore.Types() {
 		res, there := offered[typ]
-		if !there && uscore.Expected(typ) == uscore.Shall {
+		expected := uscore.Expected(typ) == uscore.Shall
+		if expected && !there || there && !meetsUSCore(res, typ) {
 			return false
-		}
-		for _, s := range uscore.Searches(typ) {
-			for _, name := range s.Params {
-				if s.Expectation == uscore.Shall && !slices.ContainsFunc(res.SearchParam, func(p r4.CapabilityStatementRestResourceSearchParam) bool { return p.Name == name }) {
-					return false
-				}
-			}
 		}
 	}
 	return true
+}
+
+// meetsUSCore says whether a type has each interaction, operation, search
+// parameter and _revinclude that US Core says it SHALL have.
+func meetsUSCore(res r4.CapabilityStatementRestResource, typ string) bool {
+	has := map[string]bool{}
+	for _, i := range res.Interaction {
+		has["interaction "+i.Code.Code()] = true
+	}
+	for _, o := range res.Operation {
+		has["operation "+o.Name] = true
+	}
+	for _, p := range res.SearchParam {
+		has["parameter "+p.Name] = true
+	}
+	for _, in := range res.SearchRevInclude {
+		has["revinclude "+in] = true
+	}
+	all := func(kind string, names []string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { return !has[kind+" "+name] })
+	}
+	for _, s := range uscore.Searches(typ) {
+		if s.Expectation == uscore.Shall && !all("parameter", s.Params) {
+			return false
+		}
+	}
+	return all("interaction", uscore.Interactions(typ)) && all("operation", uscore.Operations(typ)) && all("revinclude", uscore.RevIncludes(typ))
 }

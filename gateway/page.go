@@ -16,6 +16,11 @@ import (
 // works through a record, short enough that a leaked one is soon worthless.
 const pageLife = time.Hour
 
+// MaxLink bounds a paging link, which holds the whole search: a server in front
+// of a Gateway must take URLs of this length. A search by POST may be longer than
+// what a link can hold; then there can be no second page.
+const MaxLink = 24 << 10
+
 // pageState is what a sealed paging handle holds: the search as it was
 // understood, and where the upstream goes on.
 type pageState struct {
@@ -40,7 +45,11 @@ func (g *Gateway) nextLink(x *exchange) (string, error) {
 		return "", fmt.Errorf("gateway: paging state: %w", err)
 	}
 	handle := g.pages.SealText(raw, x.bound())
-	return x.src.publicBase + "/" + x.ask.Type + "?" + pageName + "=" + url.QueryEscape(handle), nil
+	link := x.src.publicBase + "/" + x.ask.Type + "?" + pageName + "=" + url.QueryEscape(handle)
+	if len(link) > MaxLink {
+		return "", fault.New(fault.TooLarge, "This search is too long to be given in pages: ask for fewer values at once.")
+	}
+	return link, nil
 }
 
 // resumePage opens a paging handle. Nothing else may stand beside it; a handle

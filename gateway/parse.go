@@ -36,6 +36,12 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if len(segments) == 0 || segments[0] == "" {
 		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
 	}
+	if isEverything(segments) {
+		return g.parseEverything(x, r, segments)
+	}
+	if segments, err = outOfCompartment(x, segments); err != nil {
+		return err
+	}
 	typ := segments[0]
 	if !search.IsResourceType(typ) {
 		return notAType(typ)
@@ -50,13 +56,32 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 			return err
 		}
 		return g.parseSearch(x, r, body)
-	case len(segments) == 2 && segments[1] != "_search" && !strings.HasPrefix(segments[1], "$") && isGet(r):
+	case len(segments) == 2 && segments[1] != "_search" && !notAnID(segments[1]) && isGet(r):
 		return parseRead(x, r, segments[1])
-	case len(segments) > 2, len(segments) == 2 && strings.HasPrefix(segments[1], "$"):
+	case len(segments) > 2, len(segments) == 2 && notAnID(segments[1]):
 		return fault.New(fault.Unsupported, "This interaction is not available; read and search are.")
 	}
 	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
 }
+
+// outOfCompartment turns Patient/{id}/{type} into {type}: every search is held
+// inside the token's patient anyway. Any other patient's compartment looks like
+// one that does not exist (R4 http, section 3.2.1.2).
+func outOfCompartment(x *exchange, segments []string) ([]string, error) {
+	if len(segments) < 3 || segments[0] != "Patient" || !search.IsResourceType(segments[2]) {
+		return segments, nil
+	}
+	if segments[1] != x.who.Patient {
+		return nil, fault.New(fault.NotFound, "Not found.")
+	}
+	if len(segments) > 3 && segments[3] != "_search" {
+		return nil, fault.New(fault.NotFound, "Not found.")
+	}
+	return segments[2:], nil
+}
+
+// notAnID tells an operation or the history of a type from an id.
+func notAnID(segment string) bool { return strings.HasPrefix(segment, "$") || segment == "_history" }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
@@ -87,7 +112,7 @@ func splitPath(path string) ([]string, error) {
 }
 
 // refuseOverrides: a method that is not the method is an attempt to get past
-// something (PITFALLS 16).
+// something (docs/pitfalls.md 16).
 func refuseOverrides(r *http.Request) error {
 	for _, h := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
 		if r.Header.Get(h) != "" {
@@ -170,7 +195,7 @@ func (g *Gateway) parseSearch(x *exchange, r *http.Request, body []search.Pair) 
 }
 
 // merge joins URL and body of a POST _search. The same name in both with other
-// values is refused: upstreams disagree on which one counts (PITFALLS 11).
+// values is refused: upstreams disagree on which one counts (docs/pitfalls.md 11).
 func merge(inURL, inBody []search.Pair) ([]search.Pair, error) {
 	out := slices.Clone(inURL)
 	for _, p := range inBody {

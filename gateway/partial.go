@@ -16,17 +16,17 @@ import (
 // worthwhile gives the first page from url on that holds something to release,
 // "" when there is none: otherwise a next link would say that something
 // withheld matches the search.
-func (g *Gateway) worthwhile(x *exchange, url string, call int) (string, error) {
-	for range maxCountPages {
+func (g *Gateway) worthwhile(x *exchange, url string, found item) (string, error) {
+	for range maxPages {
 		answer, err := x.src.Upstream.Next(x.ctx, url)
 		if err != nil {
 			return "", err
 		}
-		found, next, err := g.anything(x, answer, call)
+		some, next, err := g.anything(x, answer, found)
 		switch {
 		case err != nil:
 			return "", err
-		case found:
+		case some:
 			return url, nil
 		case next == "":
 			return "", nil
@@ -38,8 +38,8 @@ func (g *Gateway) worthwhile(x *exchange, url string, call int) (string, error) 
 
 // anything looks for a match on a page that would be released, or might be once
 // it is proven.
-func (g *Gateway) anything(x *exchange, answer *upstream.Answer, call int) (found bool, next string, err error) {
-	next, more := entries(answer, call, func(one item, failed error) bool {
+func (g *Gateway) anything(x *exchange, answer *upstream.Answer, marked item) (found bool, next string, err error) {
+	next, more := entries(answer, marked, func(one item, failed error) bool {
 		switch {
 		case failed != nil:
 			err = failed
@@ -47,7 +47,7 @@ func (g *Gateway) anything(x *exchange, answer *upstream.Answer, call int) (foun
 		case one.Resource == nil || one.Err != nil || one.Mode == "outcome":
 			return true
 		}
-		v, match := x.plan.JudgeFound(one.Resource, one.Mode, one.call)
+		v, match := one.plan.JudgeFound(one.Resource, one.Mode, one.call)
 		found = match && v.Decision != guard.Withhold
 		return !found
 	})

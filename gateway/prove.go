@@ -5,12 +5,14 @@ import (
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/smart/scope"
 )
 
 const (
-	maxProofs     = 100 // fetches one request may cost the upstream to prove things
-	maxProofDepth = 2   // a proof may need one more proof, no chains
+	maxProofs     = 100    // fetches, pages included, one request may cost the upstream to prove things
+	maxProofDepth = 2      // a proof may need one more proof, no chains
+	maxProven     = 10_000 // results that are kept: memory must not grow with a Bundle
 )
 
 // proveAll says whether every target may be read with this token (owner rule,
@@ -39,11 +41,11 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 	*x.proofs++
 	sub := x.sub(ask)
 	if err := g.narrow(sub); err != nil {
-		return false, err
+		return false, failure(err)
 	}
 	for _, err := range g.check(sub, g.fetch(sub)) {
 		if err != nil {
-			return false, err
+			return false, failure(err)
 		}
 		return true, nil // check has noted it as proven
 	}
@@ -88,15 +90,27 @@ func (g *Gateway) searchPointer(x *exchange, p compartment.Pointer, typ, id stri
 	*x.proofs++
 	sub := x.sub(ask)
 	if err := g.narrow(sub); err != nil {
-		return false, err
+		return false, failure(err)
 	}
 	for one, err := range g.check(sub, g.fetch(sub)) {
 		if err != nil {
-			return false, err
+			return false, failure(err)
 		}
 		if x.who.ProofOf(one.resource, typ, id) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// failure passes on an error of a proof unless it says that the upstream cannot
+// be asked so. That proves nothing, as a resource which is not there does: were
+// it an error, it would tell that there was something to prove.
+func failure(err error) error {
+	switch kind := fault.KindOf(err); kind {
+	case fault.NotFound, fault.Invalid, fault.MethodNotAllowed, fault.Unsupported:
+		return nil
+	default:
+		return err
+	}
 }

@@ -2,14 +2,18 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
+	"net/http"
 	"time"
 
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
-// recordWait bounds how long an answer waits for its audit event.
+// recordWait is what a sink is given to write an event. One that cannot stop
+// halfway may take longer.
 const recordWait = 10 * time.Second
 
 // record is step 8: the event is durable before the first byte leaves. The
@@ -21,7 +25,7 @@ func (g *Gateway) record(x *exchange, outcome string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), recordWait)
 	defer cancel()
 	event := x.event
-	id, err := newEventID()
+	id, err := reqctx.NewID(rand.Reader)
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "This access cannot be recorded, so it is not given.")
 	}
@@ -55,7 +59,7 @@ func (g *Gateway) refuse(x *exchange, err error) error {
 // statusOnRelease is what the audit event says before the answer is written.
 func (x *exchange) statusOnRelease(h *held) int {
 	if x.ask.Interaction == guard.Read && h.read != nil && x.notModified(h.read) {
-		return 304
+		return http.StatusNotModified
 	}
-	return 200
+	return http.StatusOK
 }

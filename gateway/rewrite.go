@@ -12,6 +12,10 @@ import (
 // valid and says why it is empty (R4, extension data-absent-reason).
 const masked = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"masked"}]}`
 
+// maskedText stands in place of the narrative of a resource in which somebody
+// is masked (R4 narrative, section 2.4.0: a div must say something).
+const maskedText = `{"status":"empty","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">Not shown: this text may name other people.</div>"}`
+
 // piece is a resource ready to leave.
 type piece struct {
 	typ, id string
@@ -35,7 +39,11 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 			edits := x.relocate(r)
 			for _, place := range one.mask {
 				start, end := place.Span()
-				edits = append(edits, fhir.Edit{Start: start, End: end, With: []byte(masked)})
+				with := masked
+				if place == r.Root().Get("text") {
+					with = maskedText
+				}
+				edits = append(edits, fhir.Edit{Start: start, End: end, With: []byte(with)})
 			}
 			if len(one.mask) > 0 {
 				x.counts.masked++
@@ -58,11 +66,11 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
 	var edits []fhir.Edit
 	places(r.Root(), r.Type(), "", func(n fhir.Node) {
-		relative, ours := x.src.Base.Relative(n.Text())
-		if !ours {
+		ours, there := x.src.ourURL(n.Text())
+		if !there {
 			return
 		}
-		to, err := jsontext.AppendQuote(nil, x.src.publicBase+"/"+relative)
+		to, err := jsontext.AppendQuote(nil, ours)
 		if err != nil { // cannot happen: both parts come from valid strings
 			return
 		}
@@ -72,8 +80,20 @@ func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
 	return edits
 }
 
+// ourURL gives the URL at our base for one on the upstream's, or for that base
+// itself, which an Endpoint names.
+func (s *source) ourURL(text string) (string, bool) {
+	if relative, below := s.Base.Relative(text); below {
+		return s.publicBase + "/" + relative, true
+	}
+	if nothing, is := s.Base.Relative(text + "/"); is && nothing == "" {
+		return s.publicBase, true
+	}
+	return "", false
+}
+
 // places visits where FHIR holds a URL that is followed: Reference.reference,
-// Attachment.url, meta.source and Endpoint.address. within is the member name
+// Attachment.url, the URLs in extensions and answers, meta.source and Endpoint.address. within is the member name
 // the object stands under; extension.url is a name and no place.
 func places(n fhir.Node, typ, within string, visit func(fhir.Node)) {
 	for c := range n.Children() {
@@ -86,7 +106,7 @@ func places(n fhir.Node, typ, within string, visit func(fhir.Node)) {
 			continue
 		}
 		switch c.Name() {
-		case "reference":
+		case "reference", "valueUrl", "valueUri", "valueCanonical":
 			visit(c)
 		case "url":
 			if within != "extension" && within != "modifierExtension" {

@@ -21,7 +21,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 		return g.refuse(x, err)
 	}
 	// 3. Do the scopes cover it at all?
-	if err := x.who.Authorise(x.ask); err != nil {
+	if err := x.authorise(); err != nil {
 		return g.refuse(x, err)
 	}
 	// 4. Add the compartment condition.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +23,11 @@ import (
 // Each type here makes one package's part fit where another package states what
 // it needs; none decides anything.
 
-// maxLooked bounds what is read of an EHR to find out who somebody is.
-const maxLooked = 8 << 20
+// What is read of an EHR to find out who somebody is.
+const (
+	maxLooked      = 8 << 20 // bytes of one resource
+	maxLookedPages = 5       // of one search
+)
 
 const unusable = "The record system gave an unusable answer."
 
@@ -60,33 +62,47 @@ func (l lookup) Read(ctx context.Context, source, typ, id string) ([]byte, error
 	return raw, nil
 }
 
-// Search implements enroll.Lookup.
+// Search implements enroll.Lookup. It reads on until there are two hits or no
+// more pages: who is meant must be certain, and the second could stand there.
 func (l lookup) Search(ctx context.Context, source, typ, query string) ([][]byte, error) {
 	u, err := l.at(source)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := u.Search(ctx, typ, query)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = answer.Body.Close() }()
 	var out [][]byte
+	answer, err := u.Search(ctx, typ, query)
+	for page := 1; err == nil; page++ {
+		var next string
+		if out, next, err = readPage(answer, out); err != nil || next == "" || len(out) > 1 {
+			return out, err
+		}
+		if page == maxLookedPages {
+			return nil, fault.Wrap(errors.New("portico: a search for a person has too many pages"), fault.Upstream, unusable)
+		}
+		answer, err = u.Next(ctx, next)
+	}
+	return nil, err
+}
+
+// readPage adds the resources of a searchset to found and says where the next
+// page is.
+func readPage(answer *upstream.Answer, found [][]byte) (all [][]byte, next string, err error) {
+	defer func() { _ = answer.Body.Close() }()
 	reader := fhir.NewBundleReader(answer.Body, maxLooked)
 	for {
 		entry, err := reader.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return out, nil
+			return found, reader.NextLink(), nil
 		case err != nil:
-			return nil, fault.Wrap(err, fault.Upstream, unusable)
+			return nil, "", fault.Wrap(err, fault.Upstream, unusable)
 		case entry.Mode == "outcome":
 		case entry.Resource == nil:
-			// Who is meant must be certain: one entry that cannot be read could
-			// be the second hit.
-			return nil, fault.Wrap(errors.New("portico: an entry cannot be read"), fault.Upstream, unusable)
+			// One entry that cannot be read could be the second hit.
+			return nil, "", fault.Wrap(errors.New("portico: an entry cannot be read"), fault.Upstream, unusable)
+		case entry.Resource.Type() == "OperationOutcome": // remarks without a mode
 		default:
-			out = append(out, entry.Resource.Bytes())
+			found = append(found, entry.Resource.Bytes())
 		}
 	}
 }
@@ -128,12 +144,12 @@ var _ authz.Recorder = decisions{}
 
 // Record implements authz.Recorder.
 func (d decisions) Record(ctx context.Context, e authz.Event) error {
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
+	id, err := reqctx.NewID(rand.Reader)
+	if err != nil {
 		return fmt.Errorf("portico: event id: %w", err)
 	}
 	return d.sink.Record(ctx, audit.Event{
-		ID: hex.EncodeToString(id[:]), Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
+		ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
 		PersonIss: e.Person.Issuer, PersonSub: e.Person.Subject, Patient: e.Patient, Grant: e.Grant,
 		Interaction: e.What, Outcome: audit.Decided, Status: http.StatusOK,
 	})

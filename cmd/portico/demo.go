@@ -15,8 +15,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/config"
@@ -34,6 +36,8 @@ const (
 	demoPatients = 20
 	demoSeed     = 1
 	demoOnList   = 30 // patients on the EHR's screen
+
+	loadingGCPercent = 25
 )
 
 // demoOptions is what the flags of portico demo say.
@@ -92,7 +96,11 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 
 	hospital := ehr.New(ehr.Options{})
+	// Loading makes much and throws little away: collecting often costs time and
+	// saves more than half of the memory that the largest demos need.
+	usual := debug.SetGCPercent(loadingGCPercent)
 	cast, err := demoRecords(o, hospital, out)
+	debug.SetGCPercent(usual)
 	if err != nil {
 		return err
 	}
@@ -131,7 +139,7 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 		return errors.Join(err, portico.Close(ctx))
 	}
 	failed := at.serve([]http.Handler{portico.Handler, front, provider, sample})
-	demoGreeting(out, o, at, cast, hospital.Len())
+	demoGreeting(out, at, cast, hospital.Len())
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
@@ -200,7 +208,7 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 			PatientFrom: config.PatientFrom{Claim: "fhirUser", As: config.AsReference}, Timeout: 15 * time.Second, MaxPageSize: 200,
 		}},
 		Clients: []config.Client{
-			{ID: demoClient, Name: "Pocket Record", Owner: "Portico's sample app", URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}, LaunchURIs: []string{at.url(3) + sampleapp.LaunchPath}},
+			{ID: demoClient, Name: sampleapp.Name, Owner: sampleapp.Owner, URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}, LaunchURIs: []string{at.url(3) + sampleapp.LaunchPath}},
 			own,
 		},
 		// Whoever can reach loopback may try an app of their own.
@@ -219,10 +227,10 @@ func randomHex() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cast, resources int) {
+func demoGreeting(out io.Writer, at *demoPorts, cast *records.Cast, resources int) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	p("")
-	p("Portico's demo is ready, with %d made-up resources. It ends with Ctrl+C and keeps nothing.", resources)
+	p("Portico's demo is ready, with %d resources in its EHR. It ends with Ctrl+C and keeps nothing.", resources)
 	p("")
 	p("  Open the sample app   %s", at.url(3))
 	p("  Portico               %s   (FHIR base %s/fhir/%s)", at.url(0), at.url(0), demoSource)
@@ -231,12 +239,17 @@ func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cas
 	p("")
 	p("Open the app, press Connect, sign in as one of these people, and choose what to share:")
 	p("")
+	shown := cast.People[:min(len(cast.People), 12)]
+	login := 10
+	for _, person := range shown {
+		login = max(login, len(person.Login))
+	}
 	for i, person := range cast.People {
-		if i == 12 {
+		if i == len(shown) {
 			p("  … and %d more, listed at the provider", len(cast.People)-i)
 			break
 		}
-		p("  %-10s %-10s %s: %s", person.Login, person.Password, person.Name, person.Story)
+		p("  %-*s %-10s %s: %s", login, person.Login, person.Password, person.Name, person.Story)
 	}
 	p("")
 	for _, d := range cast.Clinicians {
@@ -246,7 +259,6 @@ func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cas
 	}
 	p("An app of your own may use the client id %q (public, PKCE), with redirect", demoOwnApp)
 	p("http://localhost:<any port>/callback, or another one given with -redirect URL.")
-	_ = o
 }
 
 // demoPorts are the demo's four neighbours: Portico, EHR, provider, app.
@@ -297,7 +309,7 @@ func demoListen(ctx context.Context, host string, port int) (*demoPorts, error) 
 func (d *demoPorts) serve(handlers []http.Handler) <-chan error {
 	failed := make(chan error, 8)
 	for i, h := range handlers {
-		server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+		server := &http.Server{Handler: d.onlyHere(h), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 		d.servers = append(d.servers, server)
 		for _, l := range d.listeners[i] {
 			go func() {
@@ -308,6 +320,24 @@ func (d *demoPorts) serve(handlers []http.Handler) <-chan error {
 		}
 	}
 	return failed
+}
+
+// onlyHere answers under the names of this machine alone. A page of any site
+// could otherwise let its own name lead to 127.0.0.1 and read the EHR, which
+// asks nobody who they are (DNS rebinding).
+func (d *demoPorts) onlyHere(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		here := strings.EqualFold(name, d.host) || strings.EqualFold(name, "localhost")
+		if ip := net.ParseIP(strings.Trim(name, "[]")); !here && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "The demo answers under the names of this machine only.", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (d *demoPorts) shutdown() {

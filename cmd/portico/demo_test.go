@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -48,7 +49,7 @@ func startDemo(t *testing.T, args ...string) *running {
 			t.Fatalf("the demo did not start: %v", err)
 		default:
 		}
-		if resp, err := http.Get(d.url(3)); err == nil { //nolint:noctx // a probe
+		if resp, err := http.Get(d.url(3)); err == nil {
 			_ = resp.Body.Close()
 			return d
 		}
@@ -64,7 +65,7 @@ func freeBlock(t *testing.T) int {
 	for port := 21000; port < 29000; port += 4 {
 		free := true
 		for i := range 4 {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i)) //nolint:noctx // closed at once
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
 			if err != nil {
 				free = false
 				break
@@ -396,7 +397,7 @@ func TestAPersonWithoutARecordIsToldSo(t *testing.T) {
 }
 
 func TestDemoRefusesWhatWouldBeUnsafeOrImpossible(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed below
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,5 +424,23 @@ func TestDemoRefusesWhatWouldBeUnsafeOrImpossible(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestTheDemoAnswersUnderTheNamesOfThisMachineOnly(t *testing.T) {
+	ports := &demoPorts{host: "localhost"}
+	h := ports.onlyHere(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for host, want := range map[string]int{
+		"localhost": 204, "localhost:8081": 204, "LOCALHOST:8081": 204, "127.0.0.1:8081": 204, "127.8.8.8": 204, "[::1]:8081": 204, "[::1]": 204,
+		"evil.example.com": 421, "evil.example.com:8081": 421, "localhost.evil.example.com:8081": 421, "127.0.0.1.evil.example.com": 421,
+		"192.0.2.1:8081": 421, "0.0.0.0:8081": 421, "localhost.": 421, "": 421, "localhost@evil.example.com": 421,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/fhir/Patient", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("Host %q: %d, want %d", host, w.Code, want)
+		}
 	}
 }

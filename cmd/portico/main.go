@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime"
@@ -40,11 +41,16 @@ func commands() []command {
 		{"serve", "run the gateway with a configuration file", runServe},
 		{"apps", "list, approve, suspend and add apps at a running server", runApps},
 		{"keys", "list and rotate the keys that sign id_tokens", runKeys},
+		{"verify", "attack the configured EHR as one patient, looking for anything of another", runVerify},
 		{"version", "print the version", runVersion},
 	}
 }
 
 func main() {
+	// net/http reports what an upstream sends too much on the standard logger,
+	// with the beginning of it, which here is somebody's record. Portico's own
+	// log is another one.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the default is back, so that a second one ends a
 	// process that cannot drain.

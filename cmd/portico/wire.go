@@ -36,6 +36,8 @@ type app struct {
 	Handler http.Handler
 	Admin   http.Handler // of the operator's own listener; nil: there is none
 	Close   func(ctx context.Context) error
+
+	parts *wiring // for the commands that look behind the handler
 }
 
 // wiring is what the parts are made from on the way.
@@ -63,6 +65,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 		return nil, errors.Join(err, w.store.Close())
 	}
 	stop := sweep(log, w.store)
+	a.parts = w
 	a.Close = func(context.Context) error {
 		stop()
 		return w.store.Close()
@@ -115,11 +118,12 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := w.links()
+	rules := w.rules()
+	links, err := enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
-	signIn, err := w.signIn(links, drawn)
+	signIn, err := w.signIn(links, rules, drawn)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +154,7 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	root, err := handler.Wrap(handler.Options{
 		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
 		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
+		MaxURL: gateway.MaxLink,
 	})
 	if err != nil {
 		return nil, err
@@ -157,7 +162,8 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	return &app{Handler: root, Admin: admin}, nil
 }
 
-func (w *wiring) links() (*enroll.Resolver, error) {
+// rules say how the people of each source are known.
+func (w *wiring) rules() map[string]enroll.SourceRule {
 	rules := map[string]enroll.SourceRule{}
 	for _, s := range w.cfg.Sources {
 		rule := enroll.SourceRule{Claim: s.PatientFrom.Claim, System: s.PatientFrom.System, Base: s.FHIRBase}
@@ -171,10 +177,10 @@ func (w *wiring) links() (*enroll.Resolver, error) {
 		}
 		rules[s.ID] = rule
 	}
-	return enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: time.Now})
+	return rules
 }
 
-func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.RelyingParty, error) {
+func (w *wiring) signIn(links *enroll.Resolver, rules map[string]enroll.SourceRule, drawn *pages.Pages) (*login.RelyingParty, error) {
 	var providers []login.Provider
 	for _, p := range w.cfg.IdentityProviders {
 		provider := login.Provider{
@@ -186,7 +192,7 @@ func (w *wiring) signIn(links *enroll.Resolver, drawn *pages.Pages) (*login.Rely
 		for _, s := range w.cfg.Sources {
 			if slices.Contains(s.Providers(), p.ID) {
 				provider.Sources = append(provider.Sources, s.ID)
-				provider.Claims = append(provider.Claims, s.PatientFrom.Claim)
+				provider.Claims = append(provider.Claims, rules[s.ID].Claims()...)
 			}
 		}
 		providers = append(providers, provider)

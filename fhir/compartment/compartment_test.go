@@ -157,6 +157,19 @@ func at(path, value string) string {
 	return value
 }
 
+func TestNobodyOwnsNothing(t *testing.T) {
+	nobody := compartment.Whose{}
+	for _, raw := range []string{`{"resourceType":"Patient"}`, `{"resourceType":"Observation","subject":{"reference":"Patient/"}}`, `{"resourceType":"Practitioner","id":"x"}`} {
+		r, err := fhir.ParseResource([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nobody.Member(r); got != compartment.Foreign {
+			t.Errorf("%s: %d", raw, got)
+		}
+	}
+}
+
 func TestOwnerRules(t *testing.T) {
 	const mine, other, staff = `{"reference":"Patient/me"}`, `{"reference":"Patient/other"}`, `{"reference":"Practitioner/dr"}`
 	for _, tt := range []struct {
@@ -183,6 +196,7 @@ func TestOwnerRules(t *testing.T) {
 		{"a task without for that I requested", `{"resourceType":"Task","id":"x","requester":` + mine + `}`, compartment.Mine},
 		{"a doctor", `{"resourceType":"Practitioner","id":"dr"}`, compartment.Common},
 		{"a doctor's schedule", `{"resourceType":"Schedule","id":"x","actor":[` + staff + `]}`, compartment.Common},
+		{"another patient's schedule by the URI of the type", `{"resourceType":"Schedule","id":"x","actor":[{"type":"http://hl7.org/fhir/StructureDefinition/Patient","identifier":{"value":"7"}}]}`, compartment.Foreign},
 		{"another patient's schedule", `{"resourceType":"Schedule","id":"x","actor":[` + staff + `,` + other + `]}`, compartment.Foreign},
 		{"an implant of mine", `{"resourceType":"Device","id":"x","patient":` + mine + `}`, compartment.Mine},
 		{"an implant of another", `{"resourceType":"Device","id":"x","patient":` + other + `}`, compartment.Foreign},
@@ -211,10 +225,25 @@ func TestStrangersAreFoundWhereverTheyStand(t *testing.T) {
 		{"foreign server in a shared type", `{"resourceType":"Communication","id":"x","sender":{"reference":"https://h.example/Practitioner/1"}}`, []string{`{"reference":"https://h.example/Practitioner/1"}`}, false},
 		{"identifier only", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"type":"Patient","identifier":{"value":"7"},"display":"B"}}]}`, []string{`{"type":"Patient","identifier":{"value":"7"},"display":"B"}`}, false},
 		{"inside an extension", `{"resourceType":"Observation","id":"x","extension":[{"url":"u","valueReference":{"reference":"Patient/other"}}]}`, []string{`{"reference":"Patient/other"}`}, false},
-		{"inside a contained resource", `{"resourceType":"Observation","id":"x","contained":[{"resourceType":"Observation","subject":{"reference":"Patient/other"}}]}`, []string{`{"reference":"Patient/other"}`}, false},
+		{"inside a contained resource", `{"resourceType":"Observation","id":"x","contained":[{"resourceType":"Observation","subject":{"reference":"#p"},"performer":[{"reference":"Patient/other"}]}]}`, []string{`{"reference":"Patient/other"}`}, false},
+		{"contained resource of another", `{"resourceType":"DiagnosticReport","id":"x","subject":{"reference":"Patient/me"},"contained":[{"resourceType":"Observation","subject":{"reference":"Patient/other"},"valueString":"B"}]}`, nil, true},
+		{"resource of another in a contained Bundle", `{"resourceType":"Organization","id":"x","contained":[{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Condition","subject":{"reference":"Patient/other"}}}]}]}`, nil, true},
+		{"resource of another where none belongs", `{"resourceType":"Observation","id":"x","a":{"resourceType":"Coverage","beneficiary":{"reference":"Patient/other"}}}`, nil, true},
+		{"contained patient in what everybody sees", `{"resourceType":"Slot","id":"x","contained":[{"resourceType":"Patient","id":"p"}]}`, nil, true},
+		{"contained personal resource in what everybody sees", `{"resourceType":"Slot","id":"x","contained":[{"resourceType":"Appointment","id":"a","description":"B"}]}`, nil, true},
+		{"contained patient within a contained resource", `{"resourceType":"Appointment","id":"x","contained":[{"resourceType":"Parameters","parameter":[{"resource":{"resourceType":"Patient","id":"p"}}]}]}`, nil, true},
+		{"somebody's relative in what several see", `{"resourceType":"Appointment","id":"x","contained":[{"resourceType":"RelatedPerson","id":"r","patient":{"reference":"Patient/other"}}]}`, nil, true},
+		{"contained resources that are harmless", `{"resourceType":"Medication","id":"x","contained":[{"resourceType":"Substance","id":"s"},{"resourceType":"Organization","id":"o"}]}`, nil, false},
+		{"contained in what is the patient's alone", `{"resourceType":"Coverage","id":"x","beneficiary":{"reference":"Patient/me"},"contained":[{"resourceType":"Patient","id":"p"},{"resourceType":"RelatedPerson","patient":{"reference":"Patient/me"}}]}`, nil, false},
+		{"a type by its URI", `{"resourceType":"Observation","id":"x","performer":[{"type":"http://hl7.org/fhir/StructureDefinition/Patient","identifier":{"value":"7"}}]}`, []string{`{"type":"http://hl7.org/fhir/StructureDefinition/Patient","identifier":{"value":"7"}}`}, false},
+		{"identifier without a type", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"identifier":{"value":"7"},"display":"B"}}],"extension":[{"url":"u","valueReference":{"identifier":{"value":"7"}}}]}`, []string{`{"identifier":{"value":"7"},"display":"B"}`, `{"identifier":{"value":"7"}}`}, false},
+		{"participant by name alone", `{"resourceType":"Appointment","id":"x","participant":[{"actor":{"display":"B"}},{"actor":{"type":"Practitioner","display":"Dr"}},{"actor":{"reference":"#p"}}]}`, []string{`{"display":"B"}`}, false},
+		{"participant of an odd form", `{"resourceType":"CareTeam","id":"x","subject":{"reference":"Patient/me"},"participant":[{"member":{"reference":["Patient/other"]}},{"member":"Patient/other"}]}`, []string{`{"reference":["Patient/other"]}`, `"Patient/other"`}, false},
 		{"merged records", `{"resourceType":"Patient","id":"me","link":[{"other":{"reference":"Patient/other"},"type":"seealso"}]}`, []string{`{"reference":"Patient/other"}`}, false},
 		{"a version of another", `{"resourceType":"Group","id":"x","member":[{"entity":{"reference":"Patient/other/_history/2"}}]}`, []string{`{"reference":"Patient/other/_history/2"}`}, false},
 		{"nested: the outer one is enough", `{"resourceType":"Group","id":"x","member":[{"entity":{"reference":"Patient/other","extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]}}]}`, []string{`{"reference":"Patient/other","extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]}`}, false},
+		{"relatives and the narrative beside a stranger", `{"resourceType":"Appointment","id":"x","text":{"div":"B"},"participant":[{"actor":{"reference":"Patient/other"}},{"actor":{"reference":"RelatedPerson/mother-of-b"}}]}`, []string{`{"reference":"Patient/other"}`, `{"div":"B"}`, `{"reference":"RelatedPerson/mother-of-b"}`}, false},
+		{"relatives and the narrative without a stranger", `{"resourceType":"Appointment","id":"x","text":{"div":"A"},"participant":[{"actor":{"reference":"Patient/me"}},{"actor":{"reference":"RelatedPerson/my-mother"}}]}`, nil, false},
 		{"contained patient in a shared type", `{"resourceType":"Appointment","id":"x","contained":[{"resourceType":"Patient","id":"p"}]}`, nil, true},
 		{"the whole resource looks like a reference", `{"resourceType":"Observation","id":"x","reference":"Patient/other"}`, nil, true},
 	} {

@@ -40,33 +40,33 @@ func (w Whose) Member(r *fhir.Resource) Membership {
 		}
 		return Foreign
 	case Own, Shared:
-		return w.owned(rule, r)
+		return w.owned(rule, r.Root())
 	case Directory:
-		if m := w.owned(rule, r); m != Undecided {
+		if m := w.owned(rule, r.Root()); m != Undecided {
 			return m
 		}
 		return Common
 	case Through, Reached:
-		return w.owned(rule, r)
+		return w.owned(rule, r.Root())
 	case Closed:
 	}
 	return Foreign
 }
 
-func (w Whose) owned(rule Rule, r *fhir.Resource) Membership {
-	said := w.named(rule, rule.Owners, r)
+func (w Whose) owned(rule Rule, root fhir.Node) Membership {
+	said := w.named(rule, rule.Owners, root)
 	if said == Undecided {
-		said = w.named(rule, rule.Participants, r)
+		said = w.named(rule, rule.Participants, root)
 	}
 	return said
 }
 
 // named looks at all references at the paths. In a Shared type one that names
 // the patient is enough; elsewhere every one must.
-func (w Whose) named(rule Rule, paths []string, r *fhir.Resource) Membership {
+func (w Whose) named(rule Rule, paths []string, root fhir.Node) Membership {
 	var mine, others int
 	for _, path := range paths {
-		for ref := range r.Root().At(strings.Split(path, ".")...) {
+		for ref := range root.At(strings.Split(path, ".")...) {
 			switch {
 			case w.isMine(ref):
 				mine++
@@ -101,27 +101,32 @@ func (w Whose) mayBePatient(ref fhir.Node) bool {
 		to := w.Base.Resolve(literal.Text())
 		return to.Where != fhir.Local || to.Type == "Patient"
 	}
-	typ := ref.Get("type").Text()
+	typ := statedType(ref)
 	return typ == "" || typ == "Patient"
+}
+
+// statedType gives Reference.type: a name, or a URI that ends in one (R4
+// references, section 2.3.0).
+func statedType(ref fhir.Node) string {
+	typ := ref.Get("type").Text()
+	return typ[strings.LastIndexByte(typ, '/')+1:]
 }
 
 // Strangers gives the references inside a resource that name, or in a Shared
 // type may name, a patient who is not the own: the places to be masked. ok is
 // false when the resource cannot be masked safely and must not leave.
 func (w Whose) Strangers(r *fhir.Resource) (places []fhir.Node, ok bool) {
-	shared := Of(r.Type()).Class == Shared
+	rule := Of(r.Type())
+	shared := rule.Class == Shared
+	seats := w.seats(rule, r.Root())
 	ok = true
-	if shared {
-		for contained := range r.Root().At("contained") {
-			if contained.Get("resourceType").Text() == "Patient" {
-				return nil, false
-			}
-		}
-	}
 	inside := 0 // end of the last place, so that nothing is masked twice
 	r.Root().Descend(func(n fhir.Node) {
+		if n != r.Root() && n.Get("resourceType").Exists() && !w.mayHold(rule.Class, n) {
+			ok = false
+		}
 		start, end := n.Span()
-		if start < inside || !n.IsObject() || !w.isStranger(n, shared) {
+		if start < inside || !seats[n] && !w.isStranger(n, shared) {
 			return
 		}
 		if n == r.Root() {
@@ -130,16 +135,93 @@ func (w Whose) Strangers(r *fhir.Resource) (places []fhir.Node, ok bool) {
 		}
 		places, inside = append(places, n), end
 	})
+	if shared && len(places) > 0 {
+		places = append(places, w.bystanders(r)...)
+	}
 	return places, ok
+}
+
+// bystanders are what tells of other patients indirectly once some of them are
+// masked: their relatives, who cannot be told from the own ones, and the
+// narrative, which may name everybody.
+func (w Whose) bystanders(r *fhir.Resource) []fhir.Node {
+	var out []fhir.Node
+	if text := r.Root().Get("text"); text.Exists() {
+		out = append(out, text)
+	}
+	r.Root().Descend(func(n fhir.Node) {
+		if literal := n.Get("reference"); literal.IsString() && w.Base.Resolve(literal.Text()).Type == "RelatedPerson" {
+			out = append(out, n)
+		}
+	})
+	return out
+}
+
+// seats gives the references of a Shared type at which patients stand and that
+// may name another one, if only by an identifier or a display. A contained
+// resource they point to is looked at as such.
+func (w Whose) seats(rule Rule, root fhir.Node) map[fhir.Node]bool {
+	if rule.Class != Shared {
+		return nil
+	}
+	out := map[fhir.Node]bool{}
+	for _, path := range slices.Concat(rule.Owners, rule.Participants) {
+		for ref := range root.At(strings.Split(path, ".")...) {
+			contained := w.Base.Resolve(ref.Get("reference").Text()).Where == fhir.Contained
+			if w.mayBePatient(ref) && !w.isMine(ref) && !contained {
+				out[ref] = true
+			}
+		}
+	}
+	return out
+}
+
+// mayHold says whether a resource inside another one may leave with it. In what
+// belongs to the patient alone only one that certainly names another patient as
+// its owner may not; in what several see, or everybody, it must be the patient's.
+func (w Whose) mayHold(outer Class, inner fhir.Node) bool {
+	alone := outer != Shared && outer != Directory
+	rule := Of(inner.Get("resourceType").Text())
+	switch rule.Class {
+	case Self:
+		return alone
+	case Own, Shared, Reached:
+	case Closed, Directory, Through:
+		return true
+	}
+	switch w.owned(rule, inner) {
+	case Mine:
+		return true
+	case Undecided:
+		return alone || rule.Class == Reached
+	case Foreign, Common:
+	}
+	return alone && !w.namesStranger(rule, inner)
+}
+
+func (w Whose) namesStranger(rule Rule, root fhir.Node) bool {
+	for _, path := range slices.Concat(rule.Owners, rule.Participants) {
+		for ref := range root.At(strings.Split(path, ".")...) {
+			if w.isStranger(ref, false) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isStranger recognises a Reference by its members: reference, or identifier
 // with type. Outside Shared types only what certainly names another patient of
 // this upstream counts; inside, whatever is not certainly harmless.
 func (w Whose) isStranger(n fhir.Node, shared bool) bool {
+	if !n.IsObject() {
+		return false
+	}
 	literal := n.Get("reference")
 	if !literal.IsString() {
-		return n.Get("type").Text() == "Patient" && (n.Get("identifier").IsObject() || n.Get("display").IsString())
+		typ := statedType(n)
+		return typ == "Patient" && (n.Get("identifier").IsObject() || n.Get("display").IsString()) ||
+			typ == "" && shared && isLogical(n)
 	}
 	to := w.Base.Resolve(literal.Text())
 	switch to.Where {
@@ -152,4 +234,17 @@ func (w Whose) isStranger(n fhir.Node, shared bool) bool {
 	case fhir.Unusable:
 	}
 	return shared || strings.Contains(literal.Text(), "Patient")
+}
+
+// isLogical recognises a Reference that has an identifier in place of a
+// reference.
+func isLogical(n fhir.Node) bool {
+	for member := range n.Children() {
+		switch strings.TrimPrefix(member.Name(), "_") {
+		case "id", "extension", "reference", "type", "identifier", "display":
+		default:
+			return false
+		}
+	}
+	return n.Get("identifier").IsObject()
 }

@@ -386,3 +386,25 @@ func TestFiltersThatNobodyParsedAreErrors(t *testing.T) {
 		t.Errorf("ap without a clock: %v, %v", ok, err)
 	}
 }
+
+func BenchmarkMatch(b *testing.B) {
+	r, err := fhir.ParseResource([]byte(`{"resourceType":"Observation","id":"o1","status":"final","category":[{"coding":[{"system":"s","code":"laboratory"}]}],
+		"code":{"coding":[{"system":"http://loinc.org","code":"8480-6"}]},"subject":{"reference":"Patient/1"},"effectiveDateTime":"2024-05-01T10:00:00Z"}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	q, err := trusted("Observation", "patient=1&category=laboratory&date=ge2024")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := search.Matcher{Now: now}.Compile(q)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, err := f.Match(r); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}

@@ -20,7 +20,7 @@ const (
 
 // ParsePairs reads application/x-www-form-urlencoded text: a URL's query or the
 // body of a POST _search. What two readers could cut or decode differently is
-// refused: ';', control characters, a broken %xx, bad UTF-8 (PITFALLS 12).
+// refused: ';', control characters, a broken %xx, bad UTF-8 (docs/pitfalls.md 12).
 // The error is a *Error.
 func ParsePairs(rawQuery string) ([]Pair, error) {
 	switch {

@@ -101,7 +101,7 @@ func (p *parser) pair(pair Pair) error {
 
 // unknown drops or refuses. Control parameters are never dropped: they change
 // what the rest means. Nor is a known name in the wrong case: other servers may
-// read it (PITFALLS 12).
+// read it (docs/pitfalls.md 12).
 func (p *parser) unknown(name, whole string) error {
 	e := &Error{Param: printable(whole), Reason: "is not a search parameter of " + p.query.Type, Unknown: true}
 	if p.o.Strict || name[0] == '_' {
@@ -294,7 +294,7 @@ func (p *parser) total(v string) error {
 }
 
 // format accepts the names of JSON and drops them: JSON is all there is
-// (PITFALLS 17). A "+" that nobody escaped arrives as a blank.
+// (docs/pitfalls.md 17). A "+" that nobody escaped arrives as a blank.
 func (p *parser) format(v string) error {
 	media, _, _ := strings.Cut(v, ";")
 	media = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(media)), " ", "+")

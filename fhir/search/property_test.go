@@ -70,14 +70,12 @@ func someQuery(t *rapid.T) (string, []search.Pair) {
 		}
 		pairs = append(pairs, search.Pair{Name: name, Value: strings.Join(values, ",")})
 	}
-	for _, pair := range rapid.SliceOfNDistinct(rapid.SampledFrom([]search.Pair{
+	controls := rapid.SliceOfNDistinct(rapid.SampledFrom([]search.Pair{
 		{Name: "_count", Value: "20"}, {Name: "_sort", Value: "-_lastUpdated,_id"}, {Name: "_elements", Value: "id,meta"},
 		{Name: "_summary", Value: "data"}, {Name: "_total", Value: "none"}, {Name: "_revinclude", Value: "Provenance:target"},
 		{Name: "_include:iterate", Value: "PractitionerRole:organization"}, {Name: "_format", Value: "json"},
-	}), 0, 5, func(p search.Pair) string { return p.Name }).Draw(t, "controls") {
-		pairs = append(pairs, pair)
-	}
-	return typ, pairs
+	}), 0, 5, func(p search.Pair) string { return p.Name }).Draw(t, "controls")
+	return typ, append(pairs, controls...)
 }
 
 func TestEncodeAndParseAreInverse(t *testing.T) {

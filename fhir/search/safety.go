@@ -9,7 +9,7 @@ import (
 )
 
 // This file is what an app may ask, as closed lists: a name, modifier or pair
-// that is not listed is refused (PITFALLS 1, 2, 6, 7, 8, 10, 12, 13, 14).
+// that is not listed is refused (docs/pitfalls.md 1, 2, 6, 7, 8, 10, 12, 13, 14).
 
 // Error says why a query is refused. It names parameters, never their values:
 // a value can be a patient's name.
@@ -69,7 +69,7 @@ var modifiers = map[Kind][]string{
 
 // allowModifier says whether a modifier may be used. A reference's identifier is
 // a logical reference, which proves nothing about whose a resource is: trusted
-// callers only (PITFALLS 13, 22).
+// callers only (docs/pitfalls.md 13, 22).
 func allowModifier(e *entry, modifier string, o Options) bool {
 	switch {
 	case modifier == "":
@@ -93,7 +93,7 @@ func single(d Definition) bool {
 
 // checkSingle holds a query to one statement of whose records are searched: no
 // lists, no repetition, and no two parameters for the same element, as patient
-// and subject are (PITFALLS 2, 10).
+// and subject are (docs/pitfalls.md 2, 10).
 func checkSingle(params []Param) *Error {
 	seen := map[string]string{}
 	for _, p := range params {
@@ -115,7 +115,7 @@ func checkSingle(params []Param) *Error {
 }
 
 // checkReference holds an app's reference to ids and Type/id of this server;
-// URLs are for canonical references only (PITFALLS 22).
+// URLs are for canonical references only (docs/pitfalls.md 22).
 func checkReference(e *entry, v string) error {
 	if e.Kind != Reference || fhir.ValidID(v) {
 		return nil

@@ -38,6 +38,7 @@ type Search struct {
 type row struct {
 	expectation                     Expectation
 	profiles, includes, revIncludes []string
+	interactions, operations        []string
 	searches                        []Search
 }
 
@@ -48,7 +49,7 @@ var loaded = sync.OnceValue(func() map[string]row {
 			continue
 		}
 		f := strings.Split(line, "\t")
-		r := row{expectation: Expectation(f[1]), includes: items(f[4]), revIncludes: items(f[5])}
+		r := row{expectation: Expectation(f[1]), includes: items(f[4]), revIncludes: items(f[5]), interactions: items(f[6]), operations: items(f[7])}
 		for _, p := range items(f[2]) {
 			if !strings.HasPrefix(p, "http://") {
 				p = profiles + p
@@ -102,3 +103,9 @@ func Includes(typ string) []string { return slices.Clone(loaded()[typ].includes)
 
 // RevIncludes gives the _revinclude values likewise.
 func RevIncludes(typ string) []string { return slices.Clone(loaded()[typ].revIncludes) }
+
+// Interactions gives the interactions with a type that SHALL work.
+func Interactions(typ string) []string { return slices.Clone(loaded()[typ].interactions) }
+
+// Operations gives the operations on a type that SHALL work, without their $.
+func Operations(typ string) []string { return slices.Clone(loaded()[typ].operations) }

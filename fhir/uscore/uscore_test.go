@@ -100,3 +100,15 @@ func TestCallersCannotChangeTheTables(t *testing.T) {
 		t.Error("expectations are wrong")
 	}
 }
+
+func TestWhatAServerShallDoBesideSearching(t *testing.T) {
+	if diff := cmp.Diff([]string{"create", "read", "search-type"}, uscore.Interactions("DocumentReference")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"docref"}, uscore.Operations("DocumentReference")); diff != "" {
+		t.Error(diff)
+	}
+	if got := uscore.Interactions("Provenance"); !slices.Equal(got, []string{"read"}) || uscore.Operations("Provenance") != nil {
+		t.Errorf("Provenance: %v", got)
+	}
+}

@@ -42,7 +42,8 @@ type SourceRule struct {
 // kind NotFound; an EHR that fails is Upstream, UpstreamTimeout or Unavailable.
 type Lookup interface {
 	Read(ctx context.Context, source, typ, id string) ([]byte, error)
-	// Search gives the resources of the first page; query is encoded.
+	// Search gives what is found, all of it unless there is more than one, or an
+	// error when that cannot be told; query is encoded.
 	Search(ctx context.Context, source, typ, query string) ([][]byte, error)
 }
 

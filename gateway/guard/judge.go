@@ -87,16 +87,28 @@ func (w Who) judgeUndecided(rule compartment.Rule, r *fhir.Resource, mask []fhir
 }
 
 // targets gives everything the resource points to through its rule; all of it
-// must be resources of this upstream.
+// must be resources of this upstream. Where parts of the resource point, as the
+// details of a payment do, each of them must.
 func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference, bool) {
 	var out []fhir.Reference
+	parts := map[fhir.Node]bool{} // whether a part points somewhere
 	for _, path := range rule.Through {
-		for ref := range r.Root().At(strings.Split(path, ".")...) {
-			to := w.Base.Resolve(ref.Get("reference").Text())
-			if to.Where != fhir.Local {
-				return nil, false
+		steps := strings.Split(path, ".")
+		last := len(steps) - 1
+		for part := range r.Root().At(steps[:last]...) {
+			parts[part] = parts[part] || last == 0
+			for ref := range part.At(steps[last]) {
+				to := w.Base.Resolve(ref.Get("reference").Text())
+				if to.Where != fhir.Local {
+					return nil, false
+				}
+				out, parts[part] = append(out, to), true
 			}
-			out = append(out, to)
+		}
+	}
+	for _, points := range parts {
+		if !points {
+			return nil, false
 		}
 	}
 	return out, true

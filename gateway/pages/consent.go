@@ -47,6 +47,7 @@ type consentPage struct {
 	Self                   bool
 	Clinician              bool // who opens the record from the EHR
 	For, Until, UntilISO   string
+	OpenEnded              bool // no end is fixed yet
 	Ends                   []end
 	Everything             bool // the app asks for the whole record
 	NothingChosen, Writes  bool
@@ -88,6 +89,7 @@ const openEnd = "When you stop it"
 
 // lasts says when access ends, and what there is to choose.
 func (d *consentPage) lasts(v authz.ConsentView, now time.Time) {
+	d.OpenEnded = len(v.Ends) > 0 || v.Until.IsZero()
 	switch {
 	case len(v.Ends) > 0:
 		d.For = "You choose, below"
@@ -96,7 +98,11 @@ func (d *consentPage) lasts(v authz.ConsentView, now time.Time) {
 	default:
 		until := v.Until.UTC()
 		d.For = lasting(until.Sub(now))
-		d.Until = until.Format("2 January 2006, 15:04") + " UTC"
+		// People do not count in UTC, and where they are is not known here: the day
+		// says enough about something long, and would mislead about hours.
+		if until.Sub(now) >= 48*time.Hour {
+			d.Until = until.Format("2 January 2006")
+		}
 		d.UntilISO = until.Format(time.RFC3339)
 	}
 	for i, e := range v.Ends {

@@ -203,8 +203,7 @@ func TestScopeValuesAreSentBackExactly(t *testing.T) {
 		`<form method="post" action="/oauth/consent?id=abc"`,
 		`name="decision" value="allow"`,
 		`name="decision" value="deny"`,
-		`<time datetime="2026-11-22T13:00:00Z">22 November 2026, 13:00 UTC</time>`,
-		"In about 1 hour",
+		`<time datetime="2026-11-22T13:00:00Z">In about 1 hour</time>`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("page lacks %s", want)
@@ -261,6 +260,27 @@ func TestNothingTickedComesBackWithAnError(t *testing.T) {
 	}
 	if strings.Contains(body, " checked") {
 		t.Error("boxes are ticked again although the person unticked them")
+	}
+}
+
+func TestTheDayIsSaidOnlyOfLongAccess(t *testing.T) {
+	for days, want := range map[int]string{
+		1:  `<time datetime="2026-11-23T12:00:00Z">In about 24 hours</time>`,
+		90: `<time datetime="2027-02-20T12:00:00Z">In about 3 months<span class="sub">20 February 2027</span></time>`,
+	} {
+		v := consentView()
+		v.Until = now.AddDate(0, 0, days)
+		if body := text(t, consent(t, v)); !strings.Contains(body, want) {
+			t.Errorf("%d days: the page lacks %s", days, want)
+		}
+	}
+}
+
+func TestNobodyIsToldToUntickWhatIsNotThere(t *testing.T) {
+	v := consentView()
+	v.Scopes = []authz.ScopeView{{Value: "launch/patient", Required: true}}
+	if body := text(t, consent(t, v)); strings.Contains(body, "Untick") {
+		t.Error("the page speaks of boxes and has none")
 	}
 }
 

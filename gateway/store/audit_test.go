@@ -11,6 +11,7 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/audit/audittest"
+	"github.com/portico-fhir/portico/gateway/store"
 )
 
 func TestAuditEventsCannotBeChangedOrDeleted(t *testing.T) {
@@ -179,5 +180,22 @@ func BenchmarkRecord(b *testing.B) {
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
+	}
+}
+
+// SQLite, sqlite.org/pragma.html#pragma_synchronous: with WAL only FULL (2) has
+// a commit on the disk when it returns.
+func TestACommitIsOnTheDiskWhenItReturns(t *testing.T) {
+	s := open(t)
+	for name, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
+		if got, err := s.Pragma(t.Context(), name); err != nil || got != want {
+			t.Errorf("%s is %q, want %q (%v)", name, got, want, err)
+		}
+	}
+}
+
+func TestADiskThatDoesNotKeepUpIsAnErrorAndNoBacklogWithoutEnd(t *testing.T) {
+	if err := store.Backlog(); !errors.Is(err, store.ErrBehind) {
+		t.Errorf("got %v", err)
 	}
 }

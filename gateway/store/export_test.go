@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/portico-fhir/portico/gateway/audit"
 )
 
 // LimitPages makes the disk full for the writer, as far as SQLite can tell.
@@ -15,4 +17,18 @@ func (s *Store) LimitPages(ctx context.Context, n int) error {
 func (s *Store) ReadOnly(ctx context.Context, on bool) error {
 	_, err := s.write.ExecContext(ctx, fmt.Sprintf(`PRAGMA query_only = %t`, on))
 	return err
+}
+
+// Pragma gives a setting of the writer's connection.
+func (s *Store) Pragma(ctx context.Context, name string) (string, error) {
+	var value string
+	err := s.write.QueryRowContext(ctx, `PRAGMA `+name).Scan(&value)
+	return value, err
+}
+
+// Backlog fills the queue of a writer that never writes, and gives what the
+// next event is told.
+func Backlog() error {
+	w := &auditWriter{wake: make(chan struct{}, 1), waiting: make([]waiting, maxWaiting)}
+	return w.record(audit.Event{})
 }

@@ -5,9 +5,14 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
+
+// ErrUnreadable is wrapped by the fault of a successful answer that is no FHIR
+// JSON: a Binary given as it is, or a page of HTML.
+var ErrUnreadable = errors.New("upstream: the answer is no FHIR JSON")
 
 // Reader fetches from one upstream.
 type Reader interface {

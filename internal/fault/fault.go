@@ -1,8 +1,8 @@
 // Package fault is the one neutral error of Portico: what went wrong in a word
 // (Kind), what the caller may be told (Public) and what only the operator may
-// see (the wrapped error). It knows no protocol: gateway/respond.go turns it
-// into an OperationOutcome, smart/authz/error.go into an OAuth error and
-// gateway/pages into a page.
+// see (the wrapped error). It knows no protocol: gateway/outcome.go turns it
+// into an OperationOutcome, smart/authz/error.go into an OAuth error, and
+// smart/authz/problem.go and gateway/login/party.go into a page.
 package fault
 
 import (
@@ -33,6 +33,44 @@ const (
 	UpstreamTimeout              // the upstream did not answer in time
 	Unavailable                  // a part needed to answer safely is down
 )
+
+// String gives the kind as it stands in the log.
+func (k Kind) String() string {
+	switch k {
+	case Invalid:
+		return "invalid"
+	case Unauthenticated:
+		return "unauthenticated"
+	case Forbidden:
+		return "forbidden"
+	case NotFound:
+		return "not-found"
+	case MethodNotAllowed:
+		return "method-not-allowed"
+	case NotAcceptable:
+		return "not-acceptable"
+	case UnsupportedMedia:
+		return "unsupported-media"
+	case Conflict:
+		return "conflict"
+	case Precondition:
+		return "precondition"
+	case TooLarge:
+		return "too-large"
+	case Unsupported:
+		return "unsupported"
+	case TooMany:
+		return "too-many"
+	case Upstream:
+		return "upstream"
+	case UpstreamTimeout:
+		return "upstream-timeout"
+	case Unavailable:
+		return "unavailable"
+	default:
+		return "internal"
+	}
+}
 
 // Error carries a Kind, a sentence for the caller and, unless nil, the cause.
 // Public must never hold patient data, upstream details or a secret.

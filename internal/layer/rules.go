@@ -26,7 +26,7 @@ func layers() []Layer {
 		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},
 		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token", "smart/apps"}},
-		{"the path and the authorization server", []string{"gateway", "smart/authz"}},
+		{"the path and the authorization server", []string{"gateway", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "**/*test"}},
 		{"wiring", []string{"cmd/portico"}},

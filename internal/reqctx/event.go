@@ -141,7 +141,7 @@ func (e *Event) Fail(err error) {
 	if e.kind != "" {
 		return
 	}
-	e.kind = kindName(fault.KindOf(err))
+	e.kind = fault.KindOf(err).String()
 	e.err = Scrub(err.Error())
 	var traced interface{ StackTrace() string }
 	if errors.As(err, &traced) {
@@ -180,42 +180,4 @@ func (e *Event) Log(ctx context.Context, log *slog.Logger, status int, bytes int
 	}
 	e.mu.Unlock()
 	log.LogAttrs(ctx, level, "request", attrs...)
-}
-
-// kindName gives a fault kind as it stands in the log.
-func kindName(k fault.Kind) string {
-	switch k {
-	case fault.Invalid:
-		return "invalid"
-	case fault.Unauthenticated:
-		return "unauthenticated"
-	case fault.Forbidden:
-		return "forbidden"
-	case fault.NotFound:
-		return "not-found"
-	case fault.MethodNotAllowed:
-		return "method-not-allowed"
-	case fault.NotAcceptable:
-		return "not-acceptable"
-	case fault.UnsupportedMedia:
-		return "unsupported-media"
-	case fault.Conflict:
-		return "conflict"
-	case fault.Precondition:
-		return "precondition"
-	case fault.TooLarge:
-		return "too-large"
-	case fault.Unsupported:
-		return "unsupported"
-	case fault.TooMany:
-		return "too-many"
-	case fault.Upstream:
-		return "upstream"
-	case fault.UpstreamTimeout:
-		return "upstream-timeout"
-	case fault.Unavailable:
-		return "unavailable"
-	default:
-		return "internal"
-	}
 }

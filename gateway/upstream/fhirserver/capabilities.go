@@ -17,39 +17,68 @@ const (
 	// capabilityRetry is how long a failure is remembered, so that a server
 	// without metadata is not asked with every request.
 	capabilityRetry = 30 * time.Second
+	// capabilityWait bounds how long the server may take to say it.
+	capabilityWait = 10 * time.Second
 	// maxCapability bounds the statement; real ones reach a few MB.
 	maxCapability = 32 << 20
 )
 
+// capabilityCache is what the server said of itself last.
 type capabilityCache struct {
-	mu    sync.Mutex
+	turn sync.Mutex // held by the one caller who asks the server
+
+	mu    sync.Mutex // guards what follows, and is never held for long
 	until time.Time
 	known *upstream.Capabilities
 	err   error
 }
 
-// Capabilities implements upstream.Reader. One caller asks, the others wait.
+// now gives what is cached, and whether it still counts.
+func (c *capabilityCache) now() (known *upstream.Capabilities, fresh bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known, time.Now().Before(c.until), c.err
+}
+
+// keep takes what the server said. After a failure yesterday's statement beats
+// none.
+func (c *capabilityCache) keep(known *upstream.Capabilities, err error) (*upstream.Capabilities, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.known, c.err, c.until = known, nil, time.Now().Add(capabilityAge)
+	default:
+		c.until = time.Now().Add(capabilityRetry)
+		if c.known == nil {
+			c.err = err
+		}
+	}
+	return c.known, c.err
+}
+
+// Capabilities implements upstream.Reader. One caller asks; meanwhile the others
+// go on with the statement before, and wait only when there is none.
 func (s *Server) Capabilities(ctx context.Context) (*upstream.Capabilities, error) {
-	s.known.mu.Lock()
-	defer s.known.mu.Unlock()
-	if time.Now().Before(s.known.until) {
-		return s.known.known, s.known.err
+	known, fresh, err := s.known.now()
+	if fresh {
+		return known, err
+	}
+	if !s.known.turn.TryLock() {
+		if known != nil {
+			return known, nil
+		}
+		s.known.turn.Lock()
+	}
+	defer s.known.turn.Unlock()
+	if known, fresh, err := s.known.now(); fresh {
+		return known, err
 	}
 	// Not the caller's deadline: its going away must not look like a failure
 	// of the upstream to the next one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), capabilityWait)
 	defer cancel()
-	known, err := s.fetchCapabilities(ctx)
-	if err != nil {
-		s.known.until = time.Now().Add(capabilityRetry)
-		if s.known.known != nil {
-			return s.known.known, nil // yesterday's statement beats none
-		}
-		s.known.err = err
-		return nil, err
-	}
-	s.known.known, s.known.err, s.known.until = known, nil, time.Now().Add(capabilityAge)
-	return known, nil
+	return s.known.keep(s.fetchCapabilities(ctx))
 }
 
 func (s *Server) fetchCapabilities(ctx context.Context) (*upstream.Capabilities, error) {

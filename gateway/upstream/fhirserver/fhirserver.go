@@ -12,6 +12,8 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +75,7 @@ func New(o Options) (*Server, error) {
 		maxBody:   o.MaxBody,
 		client: &http.Client{
 			Transport: o.Transport,
-			// A redirect could lead the credentials anywhere (PITFALLS 32).
+			// A redirect could lead the credentials anywhere (docs/pitfalls.md 32).
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
@@ -89,37 +91,48 @@ func (s *Server) Read(ctx context.Context, typ, id string) (*upstream.Answer, er
 
 // Search implements upstream.Reader.
 func (s *Server) Search(ctx context.Context, typ, query string) (*upstream.Answer, error) {
-	url := s.base.String() + "/" + typ
+	target := s.base.String() + "/" + typ
 	if query != "" {
-		url += "?" + query
+		target += "?" + query
 	}
-	return s.get(ctx, url)
+	return s.get(ctx, target)
 }
 
 // Next implements upstream.Reader.
-func (s *Server) Next(ctx context.Context, url string) (*upstream.Answer, error) {
+func (s *Server) Next(ctx context.Context, link string) (*upstream.Answer, error) {
 	// Servers page with ?_getpages= on the base itself as well as below it.
-	if _, below := s.base.Relative(url); !below && !s.onBase(url) {
+	if _, below := s.base.Relative(link); !below && !s.onBase(link) || climbs(link) {
 		return nil, fault.Wrap(errors.New("fhirserver: next link outside the base"), fault.Upstream, "The record system gave an unusable answer.")
 	}
-	return s.get(ctx, url)
+	return s.get(ctx, link)
 }
 
-func (s *Server) onBase(url string) bool {
-	at, _, _ := strings.Cut(url, "?")
+func (s *Server) onBase(link string) bool {
+	at, _, _ := strings.Cut(link, "?")
 	b, err := fhir.ParseBase(at)
 	return err == nil && b == s.base
 }
 
-func (s *Server) get(ctx context.Context, url string) (*upstream.Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// climbs says whether the path of a URL has segments that lead elsewhere than it
+// says, to servers that read a backslash or an escaped slash as a slash as well.
+func climbs(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return true
+	}
+	segments := strings.Split(strings.ReplaceAll(u.Path, `\`, "/"), "/")
+	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
+}
+
+func (s *Server) get(ctx context.Context, target string) (*upstream.Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, fault.Wrap(fmt.Errorf("fhirserver: building the request: %w", err), fault.Internal, "")
 	}
 	req.Header.Set("Accept", "application/fhir+json")
 	req.Header.Set("User-Agent", "portico")
 	s.authorize(req)
-	resp, err := s.client.Do(req)
+	resp, err := s.client.Do(req) //nolint:bodyclose // the body is the Answer's, whose reader closes it
 	if err != nil {
 		return nil, transportFault(ctx, err)
 	}
@@ -160,12 +173,14 @@ func statusFault(resp *http.Response) error {
 		return fault.Wrap(cause, fault.TooMany, "The record system asks for fewer requests.")
 	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
 		return fault.Wrap(cause, fault.Invalid, "The record system does not understand this search.")
+	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusMethodNotAllowed, resp.StatusCode == http.StatusNotImplemented:
+		return fault.Wrap(cause, fault.Unsupported, "The record system does not offer this.")
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return fault.Wrap(cause, fault.Unavailable, "The record system is not available.")
 	case resp.StatusCode != http.StatusOK:
 		return fault.Wrap(cause, fault.Upstream, "The record system failed.")
 	case !isJSON(resp.Header.Get("Content-Type")):
-		return fault.Wrap(errors.New("fhirserver: the answer is not JSON"), fault.Upstream, "The record system gave an unusable answer.")
+		return fault.Wrap(fmt.Errorf("fhirserver: %w", upstream.ErrUnreadable), fault.Upstream, "The record system gave an unusable answer.")
 	}
 	return nil
 }

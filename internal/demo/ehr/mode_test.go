@@ -133,7 +133,7 @@ var misbehaviours = map[ehr.Mode]func(h *hospital) bool{
 		defer conn.Close()
 		_, _ = io.WriteString(conn, "GET /fhir/Patient/amy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 		all, _ := io.ReadAll(conn)
-		r, err := h.try("GET", "Patient/amy", "")
+		r, err := h.try("GET", "Patient/amy", "", "Connection: close")
 		return bytes.HasSuffix(all, []byte(h.loaded("Patient/amy"))) && err == nil && len(r.body) == len(h.loaded("Patient/amy"))/2
 	},
 	ehr.DropMidBody: func(h *hospital) bool { return h.breaksOff() },

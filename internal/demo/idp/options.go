@@ -41,7 +41,7 @@ type Options struct {
 	Now     func() time.Time // nil: time.Now
 }
 
-var loginForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,31}$`)
+var loginForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 func (o Options) check() error {
 	u, err := url.Parse(o.Issuer)
@@ -66,7 +66,7 @@ func (o Options) check() error {
 	logins := make(map[string]bool)
 	for _, p := range o.People {
 		if !loginForm.MatchString(p.Login) || logins[p.Login] || p.Password == "" || p.Name == "" {
-			return fmt.Errorf("idp: person %q needs a login of its own (small letters, digits, dot, dash, underscore), a password and a name", p.Login)
+			return fmt.Errorf("idp: person %q needs a login of its own (letters, digits, dot, dash, underscore), a password and a name", p.Login)
 		}
 		logins[p.Login] = true
 	}

@@ -99,7 +99,7 @@ func (r *record) bill(d dice, v *visit, payer reference, account string) {
 	share = min(share, allowed)
 	claim, made := r.chart.id("claim"), v.end.Add(26*time.Hour)
 	kind := code{terminology + "claim-type", "professional", "Professional"}.concept()
-	insurance := list{obj{{"focal", true}, {"coverage", ref("Coverage", r.coverage)}}}
+	insurance := obj{{"focal", true}, {"coverage", ref("Coverage", r.coverage)}}
 	r.add(entry{typ: "Claim", id: claim, at: made, author: healthSystem}, obj{
 		{"identifier", list{identifier(own+"claim", claim)}},
 		{"status", "active"}, {"type", kind}, {"use", "claim"},
@@ -110,7 +110,7 @@ func (r *record) bill(d dice, v *visit, payer reference, account string) {
 		{"provider", healthSystem.bare()},
 		{"priority", code{terminology + "processpriority", "normal", "Normal"}.concept()},
 		{"diagnosis", r.billedFor(v)},
-		{"insurance", list{append(obj{{"sequence", 1}}, insurance[0].(obj)...)}},
+		{"insurance", list{append(obj{{"sequence", 1}}, insurance...)}},
 		{"item", lines},
 		{"total", money(total)},
 	})
@@ -128,7 +128,7 @@ func (r *record) bill(d dice, v *visit, payer reference, account string) {
 		{"disposition", fmt.Sprintf("Your plan paid $%.2f; you owe $%.2f.", allowed-share, share)},
 		{"careTeam", list{obj{{"sequence", 1}, {"provider", v.doctor.ref().json()}}}},
 		{"diagnosis", r.billedFor(v)},
-		{"insurance", insurance},
+		{"insurance", list{insurance}},
 		{"item", settled},
 		{"total", list{adjudicated("submitted", "Submitted Amount", total), adjudicated("eligible", "Eligible Amount", allowed), adjudicated("copay", "CoPay", share), adjudicated("benefit", "Benefit Amount", allowed-share)}},
 		{"payment", obj{{"type", code{terminology + "ex-paymenttype", "complete", "Complete"}.concept()}, {"date", date(settledOn)}, {"amount", money(allowed - share)}}},

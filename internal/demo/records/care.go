@@ -45,10 +45,12 @@ func (r *record) care() {
 func (r *record) careTeam(v *visit) string {
 	id := r.chart.id("team")
 	member := func(role obj, who reference) obj { return obj{{"role", list{role}}, {"member", who.json()}} }
+	// The nurse is a member in her role, the others as themselves: apps meet both.
+	inRole := r.clinic.doctors[groupNurse]
 	members := list{
 		member(sct("453231000124104", "Primary care provider").concept(), r.doctor().ref()),
 		member(sct("116154003", "Patient").concept(), r.ref()),
-		member(nurse.concept(), r.clinic.doctors[groupNurse].ref()),
+		member(nurse.concept(), reference{"PractitionerRole/role-" + inRole.key, inRole.ref().display}),
 	}
 	if len(r.kin) > 0 {
 		role := sct("133932002", "Caregiver").concept()

@@ -75,7 +75,7 @@ func (r *record) orders(v *visit) []string {
 		if r.rich {
 			out = append(out, "metabolic", "lipid", "cbc")
 		} else {
-			out = append(out, []string{"basic", "metabolic"}[v.number%2], "lipid")
+			out = append(out, []string{"basic", "metabolic", "basic", "basic"}[v.number%4], "lipid")
 			if v.number%3 == 1 {
 				out = append(out, "cbc")
 			}
@@ -153,6 +153,9 @@ func (r *record) report(w *draw, p panel, values map[string]float64) {
 	specimen, order := r.specimen(w, p.sample), r.order(w, p.code)
 	results := make(list, 0, len(p.members))
 	for _, key := range p.members {
+		if key == "egfr" && r.age(w.collected) < 18 { // the formula is for adults
+			continue
+		}
 		a := analyteOf(key)
 		value := round(values[key], a.places)
 		told := field{"valueQuantity", quantity(value, a.places, a.unit, a.ucum)}

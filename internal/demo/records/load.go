@@ -135,11 +135,16 @@ func (l *loader) login(id string) string {
 	return name
 }
 
-// nameOf gives the name a person goes by, or the id when there is none.
+// nameOf gives the name a person goes by, or the id when there is none. A name
+// that has ended is for want of another.
 func nameOf(r *fhir.Resource) string {
 	var best fhir.Node
+	over := func(n fhir.Node) bool { return n.Get("use").Text() == "old" || n.Get("period").Get("end").Exists() }
 	for n := range r.Root().Get("name").Items() {
-		if use := n.Get("use").Text(); !best.Exists() || use == "official" {
+		switch {
+		case !best.Exists(), over(best) && !over(n):
+			best = n
+		case n.Get("use").Text() == "official" && over(n) == over(best):
 			best = n
 		}
 	}

@@ -90,6 +90,27 @@ func TestLoadedPeopleAreThePatientsAndThoseWhoActForThem(t *testing.T) {
 	}
 }
 
+func TestTheNameOfTodayIsTheOneShown(t *testing.T) {
+	for name, c := range map[string]struct{ names, want string }{
+		"ended, and one since":   {`[{"family":"Shaw","given":["Amy"],"period":{"end":"2020-07-22"}},{"family":"Baxter","given":["Amy"],"period":{"start":"2020-07-22"}}]`, "Amy Baxter"},
+		"marked as old":          {`[{"use":"old","family":"Shaw"},{"family":"Baxter"}]`, "Baxter"},
+		"official before others": {`[{"use":"nickname","given":["Jim"]},{"use":"official","given":["James"]}]`, "James"},
+		"official, but ended":    {`[{"use":"usual","given":["Jim"]},{"use":"official","given":["James"],"period":{"end":"2020"}}]`, "Jim"},
+		"ended, and no other":    {`[{"family":"Shaw","period":{"end":"2020"}}]`, "Shaw"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"Patient.ndjson": `{"resourceType":"Patient","id":"a","name":` + c.names + `}`})
+			cast, err := records.LoadDir(dir, func([]byte) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := cast.People[0].Name; got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAnErrorOfEmitEndsTheLoading(t *testing.T) {
 	full := errors.New("full")
 	dir := folder(t, map[string]string{"a.ndjson": `{"resourceType":"Patient","id":"a"}`})

@@ -98,10 +98,14 @@ func (r *record) course(m drug, v *visit) {
 // overTheCounter writes what patients say they take by themselves.
 func (r *record) overTheCounter(d dice) {
 	v := r.last(wellness)
-	if v == nil || r.minor() && r.role != child || r.index >= blockSize && d.chance(0.6) {
+	if v == nil || r.minor() && (r.role != child || r.age(v.start) < 6) || r.index >= blockSize && d.chance(0.6) {
 		return
 	}
-	p := prescription{drug: drugOf("acetaminophen"), visit: v, at: v.start, status: "active", reason: sct("25064002", "Headache")}
+	drug := drugOf("acetaminophen")
+	if r.age(v.start) < 12 {
+		drug.dose, drug.text = 1, "Take 1 tablet by mouth every 8 hours as needed for pain"
+	}
+	p := prescription{drug: drug, visit: v, at: v.start, status: "active", reason: sct("25064002", "Headache")}
 	p.reported = field{"reportedBoolean", true}
 	if r.minor() {
 		p.reported = field{"reportedReference", r.kinRef(0).json()}

@@ -9,7 +9,7 @@ import (
 // thread is a conversation: the patient writes first, then by turns.
 type thread struct {
 	topic string
-	needs string // an illness, "child", "" for anybody
+	needs string // an illness, "pupil", "" for any grown person
 	lines []string
 }
 
@@ -48,9 +48,9 @@ var threads = []thread{
 		"Understood. The weight is down by two pounds today.",
 		"Very good. Go back to one tablet a day from tomorrow on. We will see you next week.",
 	}},
-	{"Form for school sports", "child", []string{
+	{"Form for school sports", "pupil", []string{
 		"Hello, we need the sports physical form signed. Is a visit necessary?",
-		"The last check-up was less than a year ago, so {doctor} can sign the form without a visit. You will find it in the portal tomorrow.",
+		"The last check-up was less than a year ago, so the form can be signed without a visit. You will find it in the portal tomorrow.",
 	}},
 	{"Nausea in the morning", "pregnant", []string{
 		"I feel sick nearly every morning. Is there something that is safe to take?",
@@ -65,16 +65,17 @@ var threads = []thread{
 }
 
 func (r *record) fits(t thread) bool {
+	pupil := r.minor() && r.age(r.end().AddDate(-1, 0, 0)) >= 6
 	switch t.needs {
 	case "":
 		return !r.minor()
-	case "child":
-		return r.minor()
+	case "pupil":
+		return pupil
 	case "pregnant":
 		return r.pregnant
 	}
 	_, ill := r.has(t.needs, r.end())
-	return ill
+	return ill && (pupil || t.needs != "asthma") // that one is about the inhaler at school
 }
 
 // messages writes the conversations of the last year and a reminder of the team.

@@ -5,19 +5,22 @@ import "time"
 // questionnaires writes the forms that the screenings answer.
 func (c *chart) questionnaires(at time.Time) {
 	for _, q := range forms {
-		items := make(list, 0, len(q.items))
-		for _, it := range q.items {
+		items := make([]any, 0, len(q.items))
+		for i, it := range q.items {
 			options := make(list, 0, len(it.answers))
 			for _, a := range it.answers {
 				options = append(options, obj{{"valueCoding", a.coding()}})
 			}
-			items = append(items, obj{
+			item := obj{
 				{"linkId", it.link()}, {"code", list{it.code.coding()}}, {"text", it.code.display},
 				{"type", "choice"}, {"required", false}, {"answerOption", options},
-			})
+			}
+			if i == len(q.items)-1 {
+				item = append(item, field{"item", list{obj{{"linkId", it.comment()}, {"text", "Comment"}, {"type", "string"}}}})
+			}
+			items = append(items, item)
 		}
 		last := len(items) - 1
-		items[last] = append(items[last].(obj), field{"item", list{obj{{"linkId", q.items[last].comment()}, {"text", "Comment"}, {"type", "string"}}}})
 		c.add(entry{typ: "Questionnaire", id: q.id, at: at}, obj{
 			{"url", own + "Questionnaire/" + q.id},
 			{"version", "1.0.0"},
@@ -29,7 +32,7 @@ func (c *chart) questionnaires(at time.Time) {
 			{"publisher", healthSystem.display},
 			{"code", list{q.code.coding()}},
 			{"item", list{
-				obj{{"linkId", q.group()}, {"text", q.code.display}, {"type", "group"}, {"item", items[:last]}},
+				obj{{"linkId", q.group()}, {"text", q.code.display}, {"type", "group"}, {"item", list(items[:last])}},
 				items[last],
 			}},
 		})

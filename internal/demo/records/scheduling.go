@@ -98,6 +98,8 @@ func (r *record) comingAppointments(d dice) {
 			instruction: "Please bring a list of the medicines you take.",
 		}
 		switch {
+		case i == 1 && r.age(start) < 14:
+			a.kind, a.about, a.instruction = checkUp, "Check-up", "Please bring the vaccination record."
 		case i == 1:
 			a.kind, a.about, a.instruction = checkUp, "Check-up with blood test", "Please do not eat or drink anything but water for eight hours before the visit."
 		case i == 2:

@@ -40,9 +40,17 @@ func newWorld(o Options) *world {
 	return w
 }
 
-func working(t time.Time) bool { return t.Weekday() != time.Saturday && t.Weekday() != time.Sunday }
+// working says whether the clinics are open: not on weekends, and not on the
+// holidays that never move.
+func working(t time.Time) bool {
+	switch _, month, day := t.Date(); {
+	case month == time.January && day == 1, month == time.July && day == 4, month == time.December && day == 25:
+		return false
+	}
+	return t.Weekday() != time.Saturday && t.Weekday() != time.Sunday
+}
 
-// weekday moves a weekend day to the Friday before.
+// weekday moves a day on which the clinics are closed to the open one before.
 func weekday(t time.Time) time.Time {
 	for !working(t) {
 		t = t.AddDate(0, 0, -1)
@@ -75,7 +83,7 @@ func (d dice) normal(mean, deviation float64) float64 {
 func (d dice) digits(n int) string {
 	b := make([]byte, n)
 	for i := range b {
-		b[i] = byte('0' + d.IntN(10))
+		b[i] = "0123456789"[d.IntN(10)]
 	}
 	return string(b)
 }

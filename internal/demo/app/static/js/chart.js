@@ -7,7 +7,7 @@ const HEIGHT = 230;
 
 // chart draws points [{time, value, date}] with the usual range {low, high}.
 export function chart(title, unit, points, range) {
-  const readout = el("p", { class: "readout", "aria-hidden": "true", text: "Point at the line to read a value." });
+  const readout = el("p", { class: "readout", "aria-hidden": "true", text: "Point at or tap the line to read a value." });
   const canvas = el("div", { class: "plot", role: "img", "aria-label": sentence(title, unit, points, range) });
   const box = el("div", { class: "chart" }, canvas, readout);
   let plot;

@@ -23,8 +23,10 @@ export const medicines = {
 };
 
 async function card(m, record) {
-  const name = concept(m.medicationCodeableConcept) || (await record.nameOf(m.medicationReference, m, "")) || "Medicine without a name";
-  const who = m.reportedBoolean ? "" : await record.nameOf(m.requester, m, "");
+  const coded = concept(m.medicationCodeableConcept) || (await record.nameOf(m.medicationReference, m, ""));
+  const name = coded.replace(/^NDA\d+ /, "") || "Medicine without a name"; // RxNorm puts the number of a drug application before some names
+  const told = m.reportedBoolean === true || m.reportedReference !== undefined; // by people themselves, and ordered by nobody
+  const who = told ? "" : await record.nameOf(m.requester, m, "");
   const why = (m.reasonCode ?? []).map(concept).filter(Boolean).join(", ");
   const doses = (m.dosageInstruction ?? []).map(dose).filter(Boolean);
   return el(
@@ -35,7 +37,7 @@ async function card(m, record) {
     el(
       "p",
       { class: "sub" },
-      [m.authoredOn ? `Ordered ${when(m.authoredOn)}` : "", who ? `by ${who}` : "", why ? `for ${why}` : ""].filter(Boolean).join(" "),
+      [m.authoredOn ? `${told ? "Reported" : "Ordered"} ${when(m.authoredOn)}` : "", who ? `by ${who}` : "", why ? `for ${why}` : ""].filter(Boolean).join(" "),
     ),
   );
 }

@@ -68,6 +68,8 @@ function unitOf(q) {
   return (q?.unit ?? q?.code ?? "")
     .replace(/\{([^}]*)\}/g, "$1")
     .replaceAll("_", " ")
+    .replace(/\[IU\]/g, "IU")
+    .replace(/\bm2\b/g, "m²")
     .replace(/10\*(\d+)/g, (_, n) => `10${[...n].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("")}`)
     .replace(/\bu(?=[LgM]\b)/g, "µ");
 }

@@ -1,0 +1,215 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/handler"
+)
+
+const (
+	maxBatchBody    = 1 << 20  // bytes of a batch as it is sent
+	maxBatchEntries = 50       // requests in one batch
+	maxBatchAnswer  = 16 << 20 // bytes of all answers together, which are held in memory
+)
+
+// batch serves POST on the base (R4 http, section 3.1.0.11): each entry is a
+// request of its own, which goes the whole path like any other and is audited
+// like any other. What one entry may not see does not depend on its neighbours.
+func (g *Gateway) batch(w http.ResponseWriter, r *http.Request, src *source) error {
+	// The token first: without a good one not even the Bundle is read.
+	if err := g.authenticate(g.begin(r, src), r); err != nil {
+		return err
+	}
+	entries, err := readBatch(r)
+	if err != nil {
+		return err
+	}
+	serve := handler.Adapt(func(w http.ResponseWriter, r *http.Request) error {
+		path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
+		return g.serve(w, r, src, path)
+	}, writeOutcome)
+	out := []byte(`{"resourceType":"Bundle","type":"batch-response","entry":[`)
+	for i, entry := range entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendAnswer(out, g.one(serve, r, src, entry, maxBatchAnswer-len(out)))
+	}
+	out = append(out, `]}`...)
+	w.Header().Set("Content-Type", fhirJSON)
+	w.Header().Set("Cache-Control", "no-store")
+	_, err = w.Write(out)
+	return gone(err)
+}
+
+// readBatch gives the entries of a well-formed batch.
+func readBatch(r *http.Request) ([]fhir.Node, error) {
+	if err := refuseOverrides(r); err != nil {
+		return nil, err
+	}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != fhirJSON && media != "application/json" {
+		return nil, fault.New(fault.UnsupportedMedia, "A batch must be sent as application/fhir+json.")
+	}
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBatchBody+1))
+	switch {
+	case err != nil:
+		return nil, fault.Wrap(err, fault.Invalid, "The body could not be read.")
+	case len(raw) > maxBatchBody:
+		return nil, fault.New(fault.TooLarge, "The batch is too large.")
+	}
+	bundle, err := fhir.ParseResource(raw)
+	if err != nil || bundle.Type() != "Bundle" {
+		return nil, fault.New(fault.Invalid, "The body is not a FHIR Bundle in well-formed JSON.")
+	}
+	if bundle.Root().Get("type").Text() != "batch" {
+		return nil, fault.New(fault.Unsupported, "Only Bundles of type batch are accepted here; transactions are not.")
+	}
+	var entries []fhir.Node
+	for e := range bundle.Root().At("entry") {
+		entries = append(entries, e)
+	}
+	if len(entries) == 0 || len(entries) > maxBatchEntries {
+		return nil, fault.New(fault.Invalid, "A batch holds between 1 and %d requests.", maxBatchEntries)
+	}
+	return entries, nil
+}
+
+// one answers one entry. Only the bearer token travels from the outer request.
+func (g *Gateway) one(serve http.Handler, outer *http.Request, src *source, entry fhir.Node, room int) *answer {
+	a := &answer{header: http.Header{}, room: room}
+	inner, err := entryRequest(outer, src, entry)
+	if err != nil {
+		writeOutcome(a, outer, err)
+		return a
+	}
+	a.serve(serve, inner)
+	if a.full {
+		whole := &answer{header: http.Header{}, room: maxBatchBody}
+		writeOutcome(whole, outer, fault.New(fault.TooLarge, "The answers of the batch are too large together; ask for this one alone."))
+		return whole
+	}
+	return a
+}
+
+func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Request, error) {
+	request := entry.Get("request")
+	if method := request.Get("method").Text(); method != http.MethodGet && method != http.MethodHead {
+		return nil, fault.New(fault.MethodNotAllowed, "Only GET is available in a batch.")
+	}
+	if entry.Get("resource").Exists() {
+		return nil, fault.New(fault.Invalid, "An entry with GET holds no resource.")
+	}
+	target := request.Get("url").Text()
+	if relative, ours := src.public.Relative(target); ours {
+		target = relative
+	}
+	// What is left must be relative to the base: no scheme, no host, no way up.
+	u, err := url.Parse("/" + target)
+	if err != nil || strings.HasPrefix(target, "/") || strings.Contains(target, "//") || u.Fragment != "" {
+		return nil, fault.New(fault.Invalid, "The url of an entry must be relative to this FHIR base.")
+	}
+	inner, err := http.NewRequestWithContext(outer.Context(), http.MethodGet, u.String(), nil) //nolint:gosec // never sent: it is served by ourselves
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "The url of an entry must be relative to this FHIR base.")
+	}
+	inner.Header["Authorization"] = outer.Header["Authorization"]
+	inner.Header["Prefer"] = outer.Header["Prefer"]
+	if match := request.Get("ifNoneMatch").Text(); match != "" {
+		inner.Header.Set("If-None-Match", match)
+	}
+	return inner, nil
+}
+
+// answer is an http.ResponseWriter in memory with a limit.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	room   int
+	full   bool
+}
+
+var errFull = errors.New("gateway: no more room in the batch's answer")
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	if a.body.Len()+len(b) > a.room {
+		a.full = true
+		return 0, errFull
+	}
+	return a.body.Write(b)
+}
+
+// serve runs a handler whose way of ending a broken answer is to panic.
+func (a *answer) serve(h http.Handler, r *http.Request) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			a.full = true
+		default:
+			panic(v)
+		}
+	}()
+	h.ServeHTTP(a, r)
+}
+
+// appendAnswer writes one entry of a batch-response: the resource when there is
+// one, the outcome when it went wrong.
+func appendAnswer(out []byte, a *answer) []byte {
+	out = append(out, '{')
+	failed := a.status >= http.StatusBadRequest
+	if !failed && a.body.Len() > 0 {
+		out = append(out, `"resource":`...)
+		out = append(out, a.body.Bytes()...)
+		out = append(out, ',')
+	}
+	out = append(out, `"response":{"status":`...)
+	out = appendQuoted(out, fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)))
+	if etag := a.header.Get("ETag"); etag != "" {
+		out = append(out, `,"etag":`...)
+		out = appendQuoted(out, etag)
+	}
+	if at, err := http.ParseTime(a.header.Get("Last-Modified")); err == nil {
+		out = append(out, `,"lastModified":`...)
+		out = appendQuoted(out, at.UTC().Format(time.RFC3339))
+	}
+	if failed && a.body.Len() > 0 {
+		out = append(out, `,"outcome":`...)
+		out = append(out, a.body.Bytes()...)
+	}
+	return append(out, `}}`...)
+}
+
+// appendQuoted is for text that is known to be valid UTF-8.
+func appendQuoted(out []byte, s string) []byte {
+	quoted, err := jsontext.AppendQuote(out, s)
+	if err != nil {
+		return append(out, `""`...)
+	}
+	return quoted
+}

@@ -1,0 +1,234 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	"github.com/portico-fhir/portico/gateway/verify"
+	"github.com/portico-fhir/portico/internal/demo/ehr"
+	"github.com/portico-fhir/portico/internal/demo/records"
+	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/seal"
+	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // net/http prints what an EHR sends too much
+	os.Exit(m.Run())
+}
+
+const attacker, victim = "p-00001", "p-00005" // they share a group visit
+
+// hospital is an EHR with ten made-up patients.
+type hospital struct {
+	ehr       *ehr.Server
+	url       string
+	base      fhir.Base
+	connector *fhirserver.Server
+}
+
+func newHospital(t *testing.T) *hospital {
+	t.Helper()
+	h := &hospital{ehr: ehr.New(ehr.Options{Delay: time.Millisecond, DripPause: time.Microsecond})}
+	if _, err := records.Generate(records.Options{Seed: 1, Patients: 10, Now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)}, h.ehr.Load); err != nil {
+		t.Fatal(err)
+	}
+	up := httptest.NewServer(h.ehr)
+	t.Cleanup(up.Close)
+	h.url = up.URL
+	var err error
+	if h.base, err = fhir.ParseBase(up.URL + "/fhir"); err != nil {
+		t.Fatal(err)
+	}
+	if h.connector, err = fhirserver.New(fhirserver.Options{Base: h.base}); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+type oneToken struct{}
+
+func (oneToken) Authenticate(_ context.Context, bearer string) (token.Grant, token.Access, scope.Set, error) {
+	if bearer != "good" {
+		return token.Grant{}, token.Access{}, scope.Set{}, fault.New(fault.Unauthenticated, "not a token")
+	}
+	set, err := scope.Parse("patient/*.rs")
+	until := time.Now().Add(time.Hour)
+	return token.Grant{ID: "g", Client: "verify", Source: "ehr", Patient: attacker, Expires: until}, token.Access{Expires: until}, set, err
+}
+
+type unwritten struct{}
+
+func (unwritten) Record(context.Context, audit.Event) error { return nil }
+
+// honest is Portico itself.
+func (h *hospital) honest(t *testing.T) http.Handler {
+	t.Helper()
+	ring, err := seal.NewRing(bytes.Repeat([]byte("k"), seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := ring.For("page")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New(gateway.Options{
+		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector}},
+		Tokens: oneToken{}, Audit: unwritten{}, Pages: pages, SMART: func(string) http.Handler { return http.NotFoundHandler() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	g.Mount(r)
+	return r
+}
+
+// open is a gateway that forgot its guard: it hands on what it is asked.
+func (h *hospital) open(t *testing.T) http.Handler {
+	t.Helper()
+	target, err := url.Parse(h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.URL.RawPath = ""
+		r.Out.URL.Path = strings.Replace(r.Out.URL.Path, "/fhir/ehr", "/fhir", 1)
+	}}
+}
+
+func (h *hospital) run(t *testing.T, g http.Handler) *verify.Report {
+	t.Helper()
+	r, err := verify.Run(t.Context(), verify.Options{
+		Gateway: g, Base: "http://portico.test/fhir/ehr", Bearer: "good", EHR: h.connector,
+		As: attacker, Not: victim, PerType: 1, Hosts: []string{strings.TrimPrefix(h.url, "http://")}, Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestPorticoHolds(t *testing.T) {
+	h := newHospital(t)
+	g := h.honest(t)
+	modes := []ehr.Mode{0, ehr.IgnorePatient | ehr.IgnoreID | ehr.WrongTotal | ehr.AbsoluteURLs, ehr.ForeignRows | ehr.ExtraIncludes}
+	if os.Getenv("PORTICO_TEST_SERVICES") != "" { // the thorough run
+		for m := ehr.Mode(1); m <= ehr.AllModes; m <<= 1 {
+			// DisguisedRead gives the own resources other ids: an EHR that lies about
+			// whose a resource is cannot be seen through.
+			if m&(ehr.DisguisedRead|ehr.Slow|ehr.Drip|ehr.EndlessPages|ehr.Drop|ehr.DropMidBody|ehr.WrongLength|ehr.ShortLength) == 0 {
+				modes = append(modes, m)
+			}
+		}
+	}
+	for _, mode := range modes {
+		t.Run(fmt.Sprintf("mode %b", mode), func(t *testing.T) {
+			report := h.runMisbehaving(t, g, mode)
+			if report.Failed() {
+				var out bytes.Buffer
+				_ = report.Text(&out)
+				t.Errorf("\n%s", out.String())
+			}
+			if report.Requests() < 500 {
+				t.Errorf("only %d requests", report.Requests())
+			}
+		})
+	}
+}
+
+// runMisbehaving lets the EHR misbehave for the gateway alone: what is learned
+// of the patients must be true.
+func (h *hospital) runMisbehaving(t *testing.T, g http.Handler, mode ehr.Mode) *verify.Report {
+	t.Helper()
+	var asked atomic.Int64
+	// The first request makes sure that the own record is there.
+	h.ehr.MisbehaveWhen(mode, func(*http.Request) bool { return asked.Load() > 1 })
+	defer h.ehr.Misbehave(0)
+	return h.run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		g.ServeHTTP(w, r)
+	}))
+}
+
+// Each family finds something when there is no guard: otherwise holding would
+// mean nothing.
+func TestEveryFamilyCanFail(t *testing.T) {
+	h := newHospital(t)
+	withoutGuard := h.run(t, h.open(t))
+	blabbing := h.run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/fhir+json")
+		if strings.HasSuffix(r.URL.Path, "/Patient/"+attacker) && r.Header.Get("X-Forwarded-Host") == "" && r.Method == http.MethodGet && len(r.Header) == 1 {
+			_, _ = io.WriteString(w, `{"resourceType":"Patient","id":"`+attacker+`"}`)
+			return
+		}
+		answer, err := h.connector.Search(r.Context(), "Observation", "patient="+victim)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = answer.Body.Close() }()
+		_, _ = io.Copy(w, answer.Body)
+	}))
+	failedWithoutGuard := 0
+	for i, f := range blabbing.Families {
+		if len(f.Findings) == 0 {
+			t.Errorf("family %d (%s) sees nothing even when everything is given away", f.Number, f.Title)
+		}
+		if len(withoutGuard.Families[i].Findings) > 0 {
+			failedWithoutGuard++
+		} else {
+			t.Logf("family %d (%s) is refused by this EHR itself", f.Number, f.Title)
+		}
+	}
+	if failedWithoutGuard < 15 {
+		t.Errorf("without a guard only %d families fail", failedWithoutGuard)
+	}
+	var text, page, data bytes.Buffer
+	for _, err := range []error{withoutGuard.Text(&text), withoutGuard.HTML(&page), withoutGuard.JSON(&data)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(text.String(), "FAILED") || strings.Contains(text.String(), victim) || !strings.Contains(page.String(), "failed") || !strings.Contains(data.String(), victim) {
+		t.Errorf("the reports do not say so:\n%s", text.String())
+	}
+}
+
+func TestRunRefusesWhatProvesNothing(t *testing.T) {
+	h := newHospital(t)
+	nobody := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	for name, o := range map[string]verify.Options{
+		"the same patient":             {Gateway: nobody, EHR: h.connector, As: attacker, Not: attacker, Now: time.Now},
+		"no victim":                    {Gateway: nobody, EHR: h.connector, As: attacker, Now: time.Now},
+		"a victim who is not there":    {Gateway: nobody, EHR: h.connector, As: attacker, Not: "nobody", Now: time.Now},
+		"a token that opens nothing":   {Gateway: nobody, EHR: h.connector, As: attacker, Not: victim, Base: "http://portico.test/fhir/ehr", Now: time.Now},
+		"nothing to attack":            {EHR: h.connector, As: attacker, Not: victim, Now: time.Now},
+		"nowhere to learn":             {Gateway: nobody, As: attacker, Not: victim, Now: time.Now},
+		"an attacker who is not there": {Gateway: nobody, EHR: h.connector, As: "nobody", Not: victim, Now: time.Now},
+	} {
+		if _, err := verify.Run(t.Context(), o); err == nil {
+			t.Errorf("%s: a report was made", name)
+		}
+	}
+}

@@ -92,12 +92,12 @@ func (s *Server) notTheirs(w http.ResponseWriter, r *http.Request, st step) erro
 // contextMembers stand beside access_token after a launch from the EHR (SMART
 // App Launch 2.2, "Launch context arrives with your access_token").
 type contextMembers struct {
-	Encounter         string               `json:"encounter,omitempty"`
+	Encounter         string            `json:"encounter,omitempty"`
 	FHIRContext       []json.RawMessage `json:"fhirContext,omitempty"`
-	Intent            string               `json:"intent,omitempty"`
-	NeedPatientBanner *bool                `json:"need_patient_banner,omitempty"`
-	StyleURL          string               `json:"smart_style_url,omitempty"`
-	Tenant            string               `json:"tenant,omitempty"`
+	Intent            string            `json:"intent,omitempty"`
+	NeedPatientBanner *bool             `json:"need_patient_banner,omitempty"`
+	StyleURL          string            `json:"smart_style_url,omitempty"`
+	Tenant            string            `json:"tenant,omitempty"`
 }
 
 // grantContext gives the members as a grant keeps them.

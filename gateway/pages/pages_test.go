@@ -228,6 +228,10 @@ func TestOwnAndOthersRecordsAreToldApart(t *testing.T) {
 	if strings.Contains(child, "Your record") || !strings.Contains(child, "for whom you act") || !strings.Contains(child, "<bdi>Leo Rivera</bdi>") {
 		t.Error("a child's record is not called so")
 	}
+	v.Patient = authz.Patient{ID: "p2", Label: "Leo Rivera", FHIRUser: "Practitioner/d1"}
+	if patient := text(t, consent(t, v)); strings.Contains(patient, "for whom you act") || !strings.Contains(patient, "opened from the health record system") {
+		t.Error("a patient's record is not called so for a clinician")
+	}
 }
 
 func TestWritingIsSaidLoudly(t *testing.T) {

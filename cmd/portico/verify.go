@@ -73,6 +73,9 @@ func verifySource(ctx context.Context, cfg *config.Config, o verifyOptions) (*ve
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	cfg.Store.SQLite = filepath.Join(dir, "state.sqlite")
+	cfg.Clients = append(cfg.Clients, config.Client{
+		ID: verifyClient, Name: "portico verify", Type: config.ClientPublic, RedirectURIs: []string{"http://127.0.0.1:1/none"},
+	})
 	a, err := build(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -108,6 +111,9 @@ func pickSource(cfg *config.Config, id string) (config.Source, error) {
 	return config.Source{}, fmt.Errorf("there is no source %q in the configuration", id)
 }
 
+// verifyClient is the app that the token of a run is for.
+const verifyClient = "portico-verify"
+
 // verifyLife is how long the token of a run is good.
 const verifyLife = time.Hour
 
@@ -118,7 +124,7 @@ func mint(ctx context.Context, s token.Store, source, patient string) (string, e
 	_, code := token.NewSecret(rand.Reader)
 	const scopes = "patient/*.rs"
 	grant := token.Grant{
-		ID: "verify", Client: "portico-verify", Source: source, Patient: patient, PersonIssuer: "portico verify", PersonSubject: "operator",
+		ID: "verify", Client: verifyClient, Source: source, Patient: patient, PersonIssuer: "portico verify", PersonSubject: "operator",
 		FHIRUser: "Patient/" + patient, Scopes: scopes, AuthTime: now, Created: now, Expires: now.Add(verifyLife),
 	}
 	err := s.CreateGrant(ctx, grant, token.Code{Digest: code, RedirectURI: "urn:none", Challenge: "none", Expires: now.Add(time.Minute)})

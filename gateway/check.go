@@ -45,6 +45,9 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				x.counts.withheld++
 				continue
 			}
+			if match {
+				x.counts.matches++
+			}
 			this := kept{one.Resource, mask, match}
 			if held != nil && !match {
 				held.wait(this)

@@ -47,9 +47,10 @@ func (x *exchange) follows() bool {
 func (x *exchange) counting() bool { return len(x.plans) == 1 && x.plans[0].CountOnly }
 
 // counts is what happened to what came back.
-type counts struct{ released, masked, withheld int }
+type counts struct{ released, matches, masked, withheld int }
 
-// pending is a page of one of the plan's calls that is still to be fetched.
+// pending is a page of one of the plan's calls that is still to be fetched; a
+// call without URL has not begun.
 type pending struct {
 	Call int    `json:"c"`
 	URL  string `json:"u"`

@@ -59,34 +59,60 @@ func supports(known *upstream.Capabilities, ask guard.Ask) guard.Supports {
 	}
 }
 
-// fetch is step 5: the plans' calls in order, or the pages a link goes on with.
+// fetch is step 5: the plans' calls in order, or where a link goes on with them.
 func (g *Gateway) fetch(x *exchange) items {
 	return func(yield func(item, error) bool) {
 		if x.resume != nil {
-			for _, p := range x.resume {
-				answer, err := x.src.Upstream.Next(x.ctx, p.URL)
-				if !g.bundle(x, answer, err, item{plan: x.plans[0], call: p.Call}, yield) {
-					return
-				}
-			}
+			g.run(x, x.plans[0], x.resume, yield)
 			return
 		}
 		for _, plan := range x.plans {
-			for i, call := range plan.Calls {
-				if !g.call(x, call, item{plan: plan, call: i}, yield) {
-					return
-				}
+			todo := make([]pending, len(plan.Calls))
+			for i := range todo {
+				todo[i].Call = i
+			}
+			if !g.run(x, plan, todo, yield) {
+				return
 			}
 		}
 	}
 }
 
-// call makes one request of a plan. found is what each resource is marked with.
-func (g *Gateway) call(x *exchange, call guard.Call, found item, yield func(item, error) bool) bool {
-	if call.ID != "" {
-		return g.direct(x, call.ID, found, yield)
+// run makes calls of a plan until the page is full; what is left goes into the
+// link to the next page (R4 search, section 3.1.1.5.3: no more than _count).
+func (g *Gateway) run(x *exchange, plan *guard.Plan, todo []pending, yield func(item, error) bool) bool {
+	for n, p := range todo {
+		room := plan.Ask.Query.Count - x.counts.matches
+		if n > 0 && plan.Ask.Query.Count > 0 && !x.follows() && room <= 0 {
+			x.next = append(x.next, todo[n:]...)
+			return true
+		}
+		if !g.call(x, p, room, item{plan: plan, call: p.Call}, yield) {
+			return false
+		}
 	}
-	answer, err := x.src.Upstream.Search(x.ctx, found.plan.Ask.Type, call.Query)
+	return true
+}
+
+// call makes one call of a plan, or goes on with it. found is what each resource
+// is marked with.
+func (g *Gateway) call(x *exchange, p pending, room int, found item, yield func(item, error) bool) bool {
+	if p.Call >= len(found.plan.Calls) { // the EHR has changed what it can do since the last page
+		return yield(item{}, fault.New(fault.NotFound, "This page is not (or no longer) there: repeat the search."))
+	}
+	call := found.plan.Calls[p.Call]
+	var answer *upstream.Answer
+	var err error
+	switch {
+	case p.URL != "":
+		answer, err = x.src.Upstream.Next(x.ctx, p.URL)
+	case call.ID != "":
+		return g.direct(x, call.ID, found, yield)
+	case p.Call > 0 && room > 0 && !x.follows():
+		answer, err = x.src.Upstream.Search(x.ctx, found.plan.Ask.Type, call.Limited(room))
+	default:
+		answer, err = x.src.Upstream.Search(x.ctx, found.plan.Ask.Type, call.Query)
+	}
 	return g.bundle(x, answer, err, found, yield)
 }
 

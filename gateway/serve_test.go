@@ -396,8 +396,13 @@ func TestAMessageIsFoundOnceWhetherAboutFromOrToThePatient(t *testing.T) {
 		`{"resourceType":"Communication","id":"to","sender":`+dr+`,"recipient":[`+me+`]}`,
 		`{"resourceType":"Communication","id":"from-to","sender":`+me+`,"recipient":[`+me+`]}`,
 		`{"resourceType":"Communication","id":"others","sender":`+dr+`,"recipient":[{"reference":"Patient/bob"}]}`)
-	for _, count := range []string{"", "?_count=1"} {
-		ids, _ := h.pages("/Communication"+count, alice)
+	for most, count := range []string{"", "?_count=1", "?_count=2", "?_count=3"} {
+		ids, links := h.pages("/Communication"+count, alice)
+		for _, page := range append(links, h.base+"/Communication"+count) {
+			if n := strings.Count(h.get(page, alice).body, `"mode":"match"`); most > 0 && n > most {
+				t.Errorf("%s: a page has %d matches", count, n)
+			}
+		}
 		slices.Sort(ids)
 		if strings.Join(ids, " ") != "about from from-to to" {
 			t.Errorf("%s: %v", count, ids)

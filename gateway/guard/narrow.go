@@ -40,6 +40,21 @@ type Call struct {
 	// Added is the Union parameter this call adds, "" for the first one. A
 	// resource that an earlier call finds as well is dropped from this one.
 	Added string
+
+	search search.Query
+}
+
+// searching is the call that makes a search.
+func searching(q search.Query, added string) Call {
+	return Call{Query: q.Encode(), Added: added, search: q}
+}
+
+// Limited gives the query for at most n matches, for a call that has to share a
+// page with those before it.
+func (c Call) Limited(n int) string {
+	q := c.search
+	q.Count = n
+	return q.Encode()
 }
 
 // Narrow adds the compartment condition: step 4 of the path. The condition is
@@ -75,7 +90,7 @@ func (p *Plan) narrowRead(supports Supports) {
 		if by, ok := p.narrowBy(supports); ok {
 			byID, _ := search.Lookup(p.Ask.Type, "_id")
 			q := search.Query{Type: p.Ask.Type, Count: -1, Params: []search.Param{{Definition: byID, Values: []string{p.Ask.ID}}, p.own(by)}}
-			p.Calls = []Call{{Query: q.Encode()}}
+			p.Calls = []Call{searching(q, "")}
 			return
 		}
 	}
@@ -115,10 +130,10 @@ func (p *Plan) narrowSearch(supports Supports) error {
 	case p.Rule.Class == compartment.Self:
 		return p.narrowSelf(q)
 	case p.Rule.Class == compartment.Directory:
-		p.Calls = []Call{{Query: q.Encode()}}
+		p.Calls = []Call{searching(q, "")}
 		return nil
 	case p.anchored(q):
-		p.Calls = []Call{{Query: q.Encode()}}
+		p.Calls = []Call{searching(q, "")}
 		return nil
 	}
 	return p.narrowOwned(q, supports)
@@ -159,7 +174,7 @@ func (p *Plan) narrowSelf(q search.Query) error {
 	}
 	byID, _ := search.Lookup("Patient", "_id")
 	q.Params = append(kept, p.own(byID))
-	p.Calls = []Call{{Query: q.Encode()}}
+	p.Calls = []Call{searching(q, "")}
 	return nil
 }
 
@@ -186,7 +201,7 @@ func (p *Plan) narrowOwned(q search.Query, supports Supports) error {
 	rest := slices.DeleteFunc(slices.Clone(q.Params), p.isOwnerParam)
 	first := q
 	first.Params = append(slices.Clone(rest), p.own(by))
-	p.Calls = []Call{{Query: first.Encode()}}
+	p.Calls = []Call{searching(first, "")}
 	if asked {
 		return nil // subject = me was asked: participants are no matter
 	}
@@ -197,7 +212,7 @@ func (p *Plan) narrowOwned(q search.Query, supports Supports) error {
 		}
 		further := q
 		further.Params = append(slices.Clone(rest), p.own(d))
-		p.Calls = append(p.Calls, Call{Query: further.Encode(), Added: name})
+		p.Calls = append(p.Calls, searching(further, name))
 	}
 	return nil
 }

@@ -151,7 +151,7 @@ func (d decisions) Record(ctx context.Context, e authz.Event) error {
 	return d.sink.Record(ctx, audit.Event{
 		ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
 		PersonIss: e.Person.Issuer, PersonSub: e.Person.Subject, Patient: e.Patient, Grant: e.Grant,
-		Interaction: e.What, Outcome: audit.Decided, Status: http.StatusOK,
+		Interaction: e.What, Scopes: e.Scopes, Outcome: audit.Decided, Status: http.StatusOK,
 	})
 }
 

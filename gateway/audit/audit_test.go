@@ -30,6 +30,7 @@ func TestValidateRefusesValuesAndNonsense(t *testing.T) {
 		"no outcome":                     func(e *audit.Event) { e.Outcome = "" },
 		"an outcome nobody knows":        func(e *audit.Event) { e.Outcome = "fine" },
 		"no status":                      func(e *audit.Event) { e.Status = 0 },
+		"scopes over two lines":          func(e *audit.Event) { e.Scopes = "openid\npatient/*.rs" },
 		"a negative count":               func(e *audit.Event) { e.Withheld = -1 },
 		"a control character in an id":   func(e *audit.Event) { e.ResourceID = "a\x00b" },
 		"bytes that are not UTF-8":       func(e *audit.Event) { e.PersonSub = "\xff" },

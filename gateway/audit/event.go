@@ -23,6 +23,7 @@ type Event struct {
 	Type        string // resource type asked
 	ResourceID  string // for a read
 	Query       string // parameter names asked, never values
+	Scopes      string // what a person agreed to, for a decision
 	Outcome     string // "released", "refused", "absent", "aborted"
 	Status      int    // HTTP status that was or will be sent
 	Released    int    // resources released; for a stream known only at its end

@@ -61,6 +61,7 @@ type Reader interface {
 const (
 	maxField = 512
 	maxQuery = 4096
+	maxScope = 16384
 )
 
 // names is a list of parameter names with their modifiers, separated by comma
@@ -82,6 +83,8 @@ func Validate(e Event) error {
 		return errors.New("audit: Interaction is not the name of one")
 	case e.Query != "" && (len(e.Query) > maxQuery || !names.MatchString(e.Query)):
 		return errors.New("audit: Query may hold parameter names alone, separated by commas")
+	case len(e.Scopes) > maxScope || !utf8.ValidString(e.Scopes) || hasControl(e.Scopes):
+		return errors.New("audit: Scopes is too long or not plain text")
 	case e.Status < 100 || e.Status > 599:
 		return errors.New("audit: Status is not an HTTP status")
 	case e.Released < 0 || e.Masked < 0 || e.Withheld < 0:

@@ -19,7 +19,7 @@ var (
 var ErrBehind = errors.New("store: the audit is too far behind")
 
 const auditColumns = `seq, id, time, request_id, source, client, person_issuer, person_subject, patient, grant_id,
-	interaction, type, resource_id, query, outcome, status, released, masked, withheld`
+	interaction, type, resource_id, query, scopes, outcome, status, released, masked, withheld`
 
 // Record implements audit.Sink. It returns when the event is on the disk, or
 // with an error when it is not. The client's leaving changes nothing: what was
@@ -46,7 +46,7 @@ func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Stored, err
 			at int64
 		)
 		if err := rows.Scan(&e.Seq, &e.ID, &at, &e.RequestID, &e.Source, &e.Client, &e.PersonIss, &e.PersonSub, &e.Patient, &e.Grant,
-			&e.Interaction, &e.Type, &e.ResourceID, &e.Query, &e.Outcome, &e.Status, &e.Released, &e.Masked, &e.Withheld); err != nil {
+			&e.Interaction, &e.Type, &e.ResourceID, &e.Query, &e.Scopes, &e.Outcome, &e.Status, &e.Released, &e.Masked, &e.Withheld); err != nil {
 			return nil, fmt.Errorf("store: events: %w", err)
 		}
 		e.Time = fromMicros(at)

@@ -38,7 +38,7 @@ type waiting struct {
 
 func startAuditWriter(ctx context.Context, db *sql.DB) (*auditWriter, error) {
 	insert, err := db.PrepareContext(ctx, `INSERT INTO audit_events (`+auditColumns+`)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 		WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE id = ?)`)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the audit: %w", err)
@@ -146,7 +146,7 @@ func (w *auditWriter) append(ctx context.Context, tx *sql.Tx, batch []waiting, r
 	for i := range batch {
 		e := &batch[i].event
 		ok, err := changed(insert.ExecContext(ctx, seq+1, e.ID, micros(e.Time), e.RequestID, e.Source, e.Client, e.PersonIss, e.PersonSub,
-			e.Patient, e.Grant, e.Interaction, e.Type, e.ResourceID, e.Query, e.Outcome, e.Status, e.Released, e.Masked, e.Withheld, e.ID))
+			e.Patient, e.Grant, e.Interaction, e.Type, e.ResourceID, e.Query, e.Scopes, e.Outcome, e.Status, e.Released, e.Masked, e.Withheld, e.ID))
 		switch {
 		case err != nil:
 			return fmt.Errorf("write: %w", err)

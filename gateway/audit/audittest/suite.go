@@ -26,7 +26,7 @@ func Event(id string) audit.Event {
 		ID: id, Time: time.Date(2031, 3, 4, 5, 6, 7, 8000, time.UTC), RequestID: "request-" + id,
 		Source: "demo", Client: "app", PersonIss: "https://idp.example", PersonSub: "Zoë",
 		Patient: "p-1", Grant: "grant-1", Interaction: "search-type", Type: "Observation", ResourceID: "",
-		Query: "category,_count", Outcome: audit.Released, Status: 200, Released: 3, Masked: 2, Withheld: 1,
+		Query: "category,_count", Scopes: "openid patient/*.rs", Outcome: audit.Released, Status: 200, Released: 3, Masked: 2, Withheld: 1,
 	}
 }
 

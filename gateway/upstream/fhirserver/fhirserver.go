@@ -27,7 +27,7 @@ type Options struct {
 	Base fhir.Base
 	// Authorize adds the upstream's credentials to a request, nil for none.
 	Authorize func(*http.Request)
-	Timeout   time.Duration     // from request to response headers; 0 means 15 s
+	Timeout   time.Duration     // to the response's headers, and for each pause in its body; 0 means 15 s
 	MaxBody   int64             // bytes of one answer; 0 means 256 MiB
 	Transport http.RoundTripper // nil means a transport of its own
 }
@@ -37,6 +37,7 @@ type Server struct {
 	base      fhir.Base
 	authorize func(*http.Request)
 	maxBody   int64
+	timeout   time.Duration
 	client    *http.Client
 	known     capabilityCache
 }
@@ -73,6 +74,7 @@ func New(o Options) (*Server, error) {
 		base:      o.Base,
 		authorize: o.Authorize,
 		maxBody:   o.MaxBody,
+		timeout:   o.Timeout,
 		client: &http.Client{
 			Transport: o.Transport,
 			// A redirect could lead the credentials anywhere (docs/pitfalls.md 32).
@@ -125,7 +127,18 @@ func climbs(text string) bool {
 }
 
 func (s *Server) get(ctx context.Context, target string) (*upstream.Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	within, end := context.WithCancel(ctx)
+	answer, err := s.send(within, ctx, end, target)
+	if err != nil {
+		end()
+	}
+	return answer, err
+}
+
+// send asks within a context of its own, which end ends; caller is whose going
+// away is no fault of the upstream's.
+func (s *Server) send(within, caller context.Context, end context.CancelFunc, target string) (*upstream.Answer, error) {
+	req, err := http.NewRequestWithContext(within, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, fault.Wrap(fmt.Errorf("fhirserver: building the request: %w", err), fault.Internal, "")
 	}
@@ -134,7 +147,7 @@ func (s *Server) get(ctx context.Context, target string) (*upstream.Answer, erro
 	s.authorize(req)
 	resp, err := s.client.Do(req) //nolint:bodyclose // the body is the Answer's, whose reader closes it
 	if err != nil {
-		return nil, transportFault(ctx, err)
+		return nil, transportFault(caller, err)
 	}
 	if err := statusFault(resp); err != nil {
 		drain(resp.Body)
@@ -145,7 +158,7 @@ func (s *Server) get(ctx context.Context, target string) (*upstream.Answer, erro
 		modified = time.Time{}
 	}
 	return &upstream.Answer{
-		Body:         &limitedBody{r: resp.Body, left: s.maxBody},
+		Body:         newBody(resp.Body, s.maxBody, s.timeout, end),
 		ETag:         resp.Header.Get("ETag"),
 		LastModified: modified,
 	}, nil
@@ -196,24 +209,3 @@ func drain(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 	_ = body.Close()
 }
-
-// limitedBody ends with an error, not with io.EOF, when the limit is passed: a
-// body cut short must not look complete.
-type limitedBody struct {
-	r    io.ReadCloser
-	left int64
-}
-
-func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errors.New("fhirserver: the answer is over the limit")
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
-	return n, err
-}
-
-func (b *limitedBody) Close() error { return b.r.Close() }

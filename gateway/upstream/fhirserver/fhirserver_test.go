@@ -31,7 +31,7 @@ func serve(t *testing.T, path string, h http.HandlerFunc) (*fhirserver.Server, *
 	transport := &http.Transport{ResponseHeaderTimeout: 200 * time.Millisecond}
 	t.Cleanup(transport.CloseIdleConnections)
 	s, err := fhirserver.New(fhirserver.Options{
-		Base: base, MaxBody: 1000, Transport: transport,
+		Base: base, MaxBody: 1000, Transport: transport, Timeout: time.Second,
 		Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer secret") },
 	})
 	if err != nil {
@@ -209,6 +209,36 @@ func TestCapabilitiesAreReadOnceAndFromNothingElse(t *testing.T) {
 		s, _ := serve(t, "/fhir", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, body) })
 		if _, err := s.Capabilities(context.Background()); fault.KindOf(err) != fault.Upstream || err == nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestABodyThatStallsIsGivenUpAndOneThatDripsIsNot(t *testing.T) {
+	s, _ := serve(t, "/fhir", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/fhir+json")
+		for range 10 {
+			_, _ = io.WriteString(w, "{}")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(30 * time.Millisecond)
+		}
+		if strings.HasSuffix(r.URL.Path, "/stalls") {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+	})
+	for id, whole := range map[string]bool{"drips": true, "stalls": false} {
+		answer, err := s.Read(context.Background(), "Patient", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(answer.Body)
+		if closeErr := answer.Body.Close(); closeErr != nil {
+			t.Error(closeErr)
+		}
+		if (err == nil) != whole || len(raw) != 20 {
+			t.Errorf("%s: %d bytes, %v", id, len(raw), err)
 		}
 	}
 }

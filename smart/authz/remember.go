@@ -34,9 +34,13 @@ func (s *Server) remember(ctx context.Context, st step, g token.Grant) {
 	}
 }
 
-// remembered gives what the person said to the same question or a wider one.
+// remembered gives what the person said to the same question or a wider one. An
+// app that wants to stay connected is always asked about (OpenID Connect Core
+// 1.0 §11): it would hold its tokens already, had it been for the last answer,
+// and whoever connects an app anew may want to share something else (g10 2.4,
+// limited access after full access with the same app).
 func (s *Server) remembered(ctx context.Context, st step) (verdict, bool, error) {
-	if s.o.Decisions == nil || st.pending.SignIn.Consent || !identifies(st) {
+	if s.o.Decisions == nil || st.pending.SignIn.Consent || st.scopes.Has(scope.OfflineAccess) || !identifies(st) {
 		return verdict{}, false, nil
 	}
 	d, err := s.o.Decisions.Decision(ctx, st.like(), s.o.Now())

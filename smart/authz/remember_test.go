@@ -36,7 +36,7 @@ func TestADecisionIsRememberedForTheSameQuestion(t *testing.T) {
 	t.Parallel()
 	const asked = "openid offline_access patient/Observation.rs patient/Condition.rs"
 	for _, c := range []struct{ name, again, want string }{
-		{"the same", asked, "openid offline_access patient/Condition.rs patient/Observation.rs" + labs},
+		{"the same without staying connected", "openid patient/Observation.rs patient/Condition.rs", "openid patient/Condition.rs patient/Observation.rs" + labs},
 		{"in another order", "patient/Condition.rs openid patient/Observation.rs", "openid patient/Condition.rs patient/Observation.rs" + labs},
 		{"less", "openid patient/Condition.rs", "openid patient/Condition.rs"},
 		{"a letter less", "patient/Condition.r", "patient/Condition.r"},
@@ -98,6 +98,7 @@ func TestPeopleAreAskedAgain(t *testing.T) {
 		{name: "when another part is asked for", first: ask(set("scope", "patient/Observation.rs"+labs)), second: ask(set("scope", "patient/Observation.rs"+vitals))},
 		{name: "when everything is asked for after types", second: ask(set("scope", "patient/*.rs"))},
 		{name: "when the app wants to stay connected", second: ask(set("scope", asked+" offline_access"))},
+		{name: "when the app wants to stay connected once more", first: ask(set("scope", asked+" offline_access")), second: ask(set("scope", asked+" offline_access"))},
 		{name: "when only what was refused is asked for", untick: []string{"patient/Observation.rs"}, second: ask(set("scope", "openid patient/Observation.rs"))},
 		{name: "when the grant was revoked", change: func(h *harness) {
 			for _, g := range h.tokens.Grants() {

@@ -55,7 +55,8 @@ type StepUp struct {
 }
 
 // touches tells whether something that is asked for lies in s, in whole or in
-// part: a wildcard touches each type.
+// part: a wildcard touches each type, and patient and user level open the same
+// record here.
 func (s StepUp) touches(asked scope.Set) bool {
 	for _, name := range s.Scopes.Others {
 		if asked.Has(name) {
@@ -65,7 +66,8 @@ func (s StepUp) touches(asked scope.Set) bool {
 	for _, mine := range s.Scopes.Resources {
 		for _, r := range asked.Resources {
 			sameType := mine.Type == r.Type || mine.Type == scope.AnyType || r.Type == scope.AnyType
-			if mine.Level == r.Level && sameType && mine.Access&r.Access != 0 {
+			sameReach := mine.Level == r.Level || (mine.Level != scope.System && r.Level != scope.System)
+			if sameReach && sameType && mine.Access&r.Access != 0 {
 				return true
 			}
 		}

@@ -105,6 +105,9 @@ func TestAssurance(t *testing.T) {
 		"a part of a scope of the step":      {stepUp: "patient/Condition.rs?category=http://x|y", want: "unmet_authentication_requirements", asked: []string{"gold"}},
 		"a wildcard over the step":           {stepUp: "patient/DocumentReference.rs", scope: "patient/*.rs", want: "unmet_authentication_requirements", asked: []string{"gold"}},
 		"a wildcard in the step":             {stepUp: "patient/*.rs", want: "unmet_authentication_requirements", asked: []string{"gold"}},
+		"a scope of the step at user level":  {stepUp: "patient/Condition.rs", scope: "user/Condition.rs", want: "unmet_authentication_requirements", asked: []string{"gold"}},
+		"a wildcard at user level":           {stepUp: "patient/Condition.rs", scope: "user/*.rs", want: "unmet_authentication_requirements", asked: []string{"gold"}},
+		"a step at user level":               {stepUp: "user/Condition.rs", scope: "patient/Condition.read", want: "unmet_authentication_requirements", asked: []string{"gold"}},
 		"an identity scope of the step":      {stepUp: "openid", want: "unmet_authentication_requirements", asked: []string{"gold"}},
 		"a scope of the step, and signed so": {stepUp: "patient/Condition.rs", amr: []string{"mfa"}, asked: []string{"gold"}},
 	} {

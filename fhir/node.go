@@ -176,6 +176,15 @@ func unquote(quoted []byte) string {
 	return string(out)
 }
 
+// Named says whether the value stands under exactly this member name.
+func (n Node) Named(name string) bool {
+	return n.doc != nil && n.node().nameEnd != 0 && n.named(name)
+}
+
+// IsItem says whether the value has no name of its own: an item of an array, or
+// the document itself.
+func (n Node) IsItem() bool { return n.doc != nil && n.node().nameEnd == 0 }
+
 // named compares the member name after unescaping, without allocating in the
 // usual case.
 func (n Node) named(name string) bool {
@@ -253,8 +262,10 @@ func (n Node) Descend(visit func(Node)) {
 	if n.doc == nil {
 		return
 	}
-	visit(n)
-	for c := range n.Children() {
-		c.Descend(visit)
+	// The nodes stand in the order of their bytes, so what is below this one
+	// follows it up to its end.
+	end := n.node().end
+	for i := n.i; int(i) < len(n.doc.nodes) && n.doc.nodes[i].start < end; i++ {
+		visit(Node{n.doc, i})
 	}
 }

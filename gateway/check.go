@@ -109,7 +109,7 @@ func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.
 // nobody may write themselves a way to a resource.
 func (x *exchange) remember(r *fhir.Resource) {
 	r.Root().Descend(func(n fhir.Node) {
-		if !n.IsString() || (n.Name() != "reference" && n.Name() != "url") {
+		if !n.IsString() || !n.Named("reference") && !n.Named("url") {
 			return
 		}
 		to := x.who.Base.Resolve(n.Text())

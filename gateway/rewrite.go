@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -65,7 +66,7 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 // and stays, even if it looks like one.
 func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
 	var edits []fhir.Edit
-	places(r.Root(), r.Type(), "", func(n fhir.Node) {
+	places(r.Root(), r.Type(), fhir.Node{}, func(n fhir.Node) {
 		ours, there := x.src.ourURL(n.Text())
 		if !there {
 			return
@@ -93,33 +94,32 @@ func (s *source) ourURL(text string) (string, bool) {
 }
 
 // places visits where FHIR holds a URL that is followed: Reference.reference,
-// Attachment.url, the URLs in extensions and answers, meta.source and Endpoint.address. within is the member name
-// the object stands under; extension.url is a name and no place.
-func places(n fhir.Node, typ, within string, visit func(fhir.Node)) {
+// Attachment.url, the URLs in extensions and answers, meta.source and
+// Endpoint.address. holder is what the object stands under by name, through
+// arrays; extension.url is a name and no place.
+func places(n fhir.Node, typ string, holder fhir.Node, visit func(fhir.Node)) {
 	for c := range n.Children() {
-		name := c.Name()
-		if name == "" {
-			name = within // an item of an array stands under the array's name
-		}
-		if !c.IsString() {
-			places(c, typ, name, visit)
-			continue
-		}
-		switch c.Name() {
-		case "reference", "valueUrl", "valueUri", "valueCanonical":
+		switch {
+		case !c.IsString() && c.IsItem():
+			places(c, typ, holder, visit)
+		case !c.IsString():
+			places(c, typ, c, visit)
+		case bytes.ContainsAny(c.Raw(), `:\\`) && isPlace(c, typ, holder): // an absolute URL has a colon
 			visit(c)
-		case "url":
-			if within != "extension" && within != "modifierExtension" {
-				visit(c)
-			}
-		case "source":
-			if within == "meta" {
-				visit(c)
-			}
-		case "address":
-			if within == "" && typ == "Endpoint" {
-				visit(c)
-			}
 		}
 	}
+}
+
+func isPlace(c fhir.Node, typ string, holder fhir.Node) bool {
+	switch c.Name() {
+	case "reference", "valueUrl", "valueUri", "valueCanonical":
+		return true
+	case "url":
+		return !holder.Named("extension") && !holder.Named("modifierExtension")
+	case "source":
+		return holder.Named("meta")
+	case "address":
+		return !holder.Exists() && typ == "Endpoint"
+	}
+	return false
 }

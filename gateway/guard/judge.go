@@ -196,7 +196,7 @@ func (w Who) ProofOf(r *fhir.Resource, typ, id string) bool {
 func (w Who) pointsTo(r *fhir.Resource, typ, id string) bool {
 	found := false
 	r.Root().Descend(func(n fhir.Node) {
-		if name := n.Name(); !found && n.IsString() && (name == "reference" || name == "url") {
+		if !found && n.IsString() && (n.Named("reference") || n.Named("url")) {
 			found = w.Base.Resolve(n.Text()).Is(typ, id)
 		}
 	})

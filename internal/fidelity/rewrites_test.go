@@ -23,22 +23,52 @@ func rewritten(t *testing.T, i *item, patient string) (want []byte, changed []st
 	raw := bytes.TrimSpace(i.raw)
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	root := readValue(t, dec, i.Type)
-	shared := compartment.Of(i.Type).Class == compartment.Shared
+	rule := compartment.Of(i.Type)
+	shared := rule.Class == compartment.Shared
+	seats := map[string]bool{} // where patients stand in a shared type
+	if shared {
+		for _, path := range slices.Concat(rule.Owners, rule.Participants) {
+			seats[i.Type+"."+path] = true
+		}
+	}
 	var cuts []value
 	root.walk(func(v value) bool {
-		if !v.namesStranger(patient, shared) {
+		if !v.namesStranger(patient, shared) && !(seats[v.path] && v.isUnnamed()) {
 			return true
 		}
 		cuts = append(cuts, v)
 		return false // what lies inside is gone with it
 	})
+	if shared && len(cuts) > 0 {
+		// What tells of them indirectly goes with them.
+		root.walk(func(v value) bool {
+			related := v.isObject && strings.HasPrefix(v.members["reference"].text, "RelatedPerson/")
+			if related || v.path == i.Type+".text" {
+				cuts = append(cuts, v)
+			}
+			return !related
+		})
+		slices.SortFunc(cuts, func(a, b value) int { return a.start - b.start })
+	}
 	at := 0
 	for _, c := range cuts {
-		want = append(append(want, raw[at:c.start]...), masked...)
+		with := masked
+		if c.path == i.Type+".text" {
+			with = maskedText
+		}
+		want = append(append(want, raw[at:c.start]...), with...)
 		at = c.end
 		changed = append(changed, c.path)
 	}
 	return append(want, raw[at:]...), changed
+}
+
+// maskedText is what stands in place of the narrative beside somebody masked.
+const maskedText = `{"status":"empty","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">Not shown: this text may name other people.</div>"}`
+
+// isUnnamed says whether a Reference names nobody by reference or type.
+func (v value) isUnnamed() bool {
+	return v.isObject && !v.members["reference"].isString && !v.members["type"].isString
 }
 
 // value is a JSON value with its place in the bytes.
@@ -96,6 +126,16 @@ func (v value) walk(visit func(value) bool) {
 	}
 }
 
+// isLogical says whether a value is a Reference by its identifier.
+func (v value) isLogical() bool {
+	for name := range v.members {
+		if !slices.Contains([]string{"id", "extension", "type", "identifier", "display"}, strings.TrimPrefix(name, "_")) {
+			return false
+		}
+	}
+	return v.members["identifier"].isObject
+}
+
 // namesStranger says whether a value is a Reference that names another patient
 // or, in a type that several patients share, may name one.
 func (v value) namesStranger(patient string, shared bool) bool {
@@ -105,7 +145,8 @@ func (v value) namesStranger(patient string, shared bool) bool {
 	literal, there := v.members["reference"]
 	if !there || !literal.isString {
 		typ := v.members["type"]
-		return typ.isString && typ.text == "Patient" && (v.members["identifier"].isObject || v.members["display"].isString)
+		return typ.isString && typ.text == "Patient" && (v.members["identifier"].isObject || v.members["display"].isString) ||
+			shared && v.isUnnamed() && v.isLogical()
 	}
 	parts := strings.Split(literal.text, "/")
 	switch {

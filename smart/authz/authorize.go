@@ -191,6 +191,26 @@ func checkShape(p params) error {
 	case p.get("response_mode") != "" && p.get("response_mode") != "query":
 		return refuse(invalidRequest, "response_mode must be query.")
 	}
+	return checkSizes(p)
+}
+
+// What is kept of a request of which nobody knows yet who is behind it: more
+// than any app sends.
+const (
+	maxState = 4 << 10
+	maxNonce = 1 << 10
+	maxScope = 8 << 10
+)
+
+func checkSizes(p params) error {
+	for _, c := range []struct {
+		name string
+		most int
+	}{{"state", maxState}, {"nonce", maxNonce}, {"scope", maxScope}} {
+		if len(p.get(c.name)) > c.most {
+			return refuse(invalidRequest, "%s must not be longer than %d bytes.", c.name, c.most)
+		}
+	}
 	return nil
 }
 

@@ -21,6 +21,8 @@ const (
 	// pushedTTL is long enough for a slow browser, and within the 5 to 600
 	// seconds of RFC 9126 §2.2.
 	pushedTTL = 90 * time.Second
+	// maxPushed bounds what is kept of a request: names and values.
+	maxPushed = 24 << 10
 )
 
 // Pushed is a pushed authorization request (RFC 9126).
@@ -81,6 +83,8 @@ func (s *Server) pushable(p params, app client.Client) error {
 		return refuse(invalidRequest, "client_id is not the client that authenticated.")
 	case !app.AllowsRedirect(p.get("redirect_uri")):
 		return refuse(invalidRequest, "redirect_uri is not registered for this app.")
+	case p.size() > maxPushed:
+		return refuse(invalidRequest, "The request must not be longer than %d bytes.", maxPushed)
 	}
 	_, err := s.examine(p, app)
 	return err

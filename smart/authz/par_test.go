@@ -153,6 +153,9 @@ func TestRefusedPushes(t *testing.T) {
 		{"max_age that is no number", set("max_age", "x"), nil, 400, "invalid_request"},
 		{"scope twice", func(q url.Values) { q.Add("scope", "openid") }, nil, 400, "invalid_request"},
 		{"client of another source", set("client_id", "elsewhere"), nil, 400, "unauthorized_client"},
+		{"state without end", set("state", strings.Repeat("s", 4097)), nil, 400, "invalid_request"},
+		{"scope without end", set("scope", "openid"+strings.Repeat(" patient/Observation.rs", 400)), nil, 400, "invalid_request"},
+		{"an unknown parameter without end", set("x", strings.Repeat("x", 24<<10)), nil, 400, "invalid_request"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

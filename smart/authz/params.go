@@ -21,6 +21,15 @@ type params struct {
 
 func (p params) get(name string) string { return p.values[name] }
 
+// size is the length of all names and values.
+func (p params) size() int {
+	n := 0
+	for name, value := range p.values {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
 // repeated tells whether one of names stands more than once.
 func (p params) repeated(names ...string) bool {
 	return slices.ContainsFunc(p.twice, func(n string) bool { return slices.Contains(names, n) })

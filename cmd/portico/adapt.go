@@ -155,9 +155,16 @@ func (d decisions) Record(ctx context.Context, e authz.Event) error {
 	})
 }
 
+// signOutPage draws the page about signing out.
+func signOutPage(drawn *pages.Pages) login.SignOutPage {
+	return func(w http.ResponseWriter, r *http.Request, v login.SignOutView) error {
+		return drawn.SignOut(w, r, pages.SignOutView(v))
+	}
+}
+
 // signInProblem draws what went wrong at sign-in on Portico's own error page.
 func signInProblem(drawn *pages.Pages) login.ProblemPage {
 	return login.ProblemFunc(func(w http.ResponseWriter, r *http.Request, f login.Failure) error {
-		return drawn.Problem(w, r, authz.ProblemView{Status: f.Status, Title: f.Title, Detail: f.Detail, RequestID: reqctx.ID(r.Context()), Retry: f.Retry})
+		return drawn.Problem(w, r, authz.ProblemView{Status: f.Status, Title: f.Title, Detail: f.Detail, RequestID: reqctx.ID(r.Context()), Retry: f.Retry, Back: f.Leave, SomebodyElse: f.SomebodyElse})
 	})
 }

@@ -180,7 +180,7 @@ func demoProvider(at *demoPorts, cast *records.Cast, secret string) (http.Handle
 	}
 	return idp.New(idp.Options{
 		Issuer: at.url(2), Name: demoName, People: people,
-		Clients: []idp.Client{{ID: "portico", Secret: secret, RedirectURIs: []string{at.url(0) + "/login/callback"}, PostLogoutRedirectURIs: []string{at.url(0) + "/"}}},
+		Clients: []idp.Client{{ID: "portico", Secret: secret, RedirectURIs: []string{at.url(0) + "/login/callback"}, PostLogoutRedirectURIs: []string{at.url(0) + "/logout"}}},
 	})
 }
 

@@ -199,7 +199,7 @@ func (w *wiring) signIn(links *enroll.Resolver, rules map[string]enroll.SourceRu
 	}
 	return login.New(login.Options{
 		PublicURL: w.cfg.PublicURL, Providers: providers, Sessions: w.store, Enroller: links, Seal: w.ring,
-		Problem: signInProblem(drawn), Choose: w.chooseProvider(drawn), Now: time.Now, Rand: rand.Reader,
+		Problem: signInProblem(drawn), SignOut: signOutPage(drawn), Choose: w.chooseProvider(drawn), Now: time.Now, Rand: rand.Reader,
 		Idle: w.cfg.Sessions.Idle, Absolute: w.cfg.Sessions.Absolute, Secure: strings.HasPrefix(w.cfg.PublicURL, "https://"),
 	})
 }

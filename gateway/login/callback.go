@@ -56,7 +56,13 @@ func (p *RelyingParty) serveCallback(w http.ResponseWriter, r *http.Request) err
 	}
 	sources, refused := p.enrol(r.Context(), at, f.Source, who)
 	if refused != nil {
-		return refused.again(f.request())
+		again := f.request()
+		if fault.KindOf(refused) == fault.Forbidden {
+			// The provider knows this person now; without asking it would send the
+			// one without a record each time.
+			again.Login, refused.other = true, true
+		}
+		return refused.again(again)
 	}
 	if err := p.beginSession(w, r, at, who, sources); err != nil {
 		return err

@@ -63,20 +63,3 @@ func (p *RelyingParty) endSession(w http.ResponseWriter, r *http.Request) error 
 	}
 	return nil
 }
-
-// serveLogout is POST /logout. A page of another site cannot sign anybody out.
-func (p *RelyingParty) serveLogout(w http.ResponseWriter, r *http.Request) error {
-	if err := p.csrf.Check(r); err != nil {
-		return fail(fault.Forbidden, "You have not been signed out", "The request came from another site.", err)
-	}
-	elsewhere := p.providerLogout(r)
-	if err := p.endSession(w, r); err != nil {
-		return err
-	}
-	noStore(w)
-	if elsewhere == "" {
-		elsewhere = p.o.PublicURL + p.o.afterLogout()
-	}
-	http.Redirect(w, r, elsewhere, http.StatusSeeOther) //nolint:gosec // G710: ours, or the end_session_endpoint of a configured provider
-	return nil
-}

@@ -33,6 +33,7 @@ type flight struct {
 	Source   string    `json:"o"`
 	Provider string    `json:"p"`
 	ReturnTo string    `json:"r"`
+	Leave    string    `json:"l,omitempty"`
 	Expires  time.Time `json:"e"`
 
 	Demand authz.SignInDemand `json:"d"`
@@ -40,7 +41,7 @@ type flight struct {
 
 func (f flight) request() SignInRequest {
 	return SignInRequest{
-		SignInRequest: authz.SignInRequest{Source: f.Source, ReturnTo: f.ReturnTo, SignInDemand: f.Demand}, Provider: f.Provider,
+		SignInRequest: authz.SignInRequest{Source: f.Source, ReturnTo: f.ReturnTo, Leave: f.Leave, SignInDemand: f.Demand}, Provider: f.Provider,
 	}
 }
 

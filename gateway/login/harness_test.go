@@ -112,10 +112,14 @@ func open(t *testing.T, srv *httptest.Server, public string, c *clock, change fu
 		Idle: 15 * time.Minute, Absolute: 8 * time.Hour, Secure: strings.HasPrefix(public, "https:"),
 		Problem: login.ProblemFunc(func(w http.ResponseWriter, _ *http.Request, f login.Failure) error {
 			w.WriteHeader(f.Status)
-			_, err := fmt.Fprintf(w, "PROBLEM %s\n%s\nretry:%s\n", f.Title, f.Detail, f.Retry)
+			_, err := fmt.Fprintf(w, "PROBLEM %s\n%s\nleave:%s\nretry:%s\n", f.Title, f.Detail, f.Leave, f.Retry)
 			return err
 		}),
 		Sessions: s.sessions,
+		SignOut: func(w http.ResponseWriter, _ *http.Request, v login.SignOutView) error {
+			_, err := fmt.Fprintf(w, "SIGN-OUT %t %q next %q", v.SignedIn, v.Person, v.Next)
+			return err
+		},
 		Choose: func(w http.ResponseWriter, _ *http.Request, source string, choices []login.Choice) error {
 			_, err := fmt.Fprintf(w, "CHOOSE %s", source)
 			for _, c := range choices {
@@ -276,7 +280,7 @@ func demo(t *testing.T, redirectURI string) (issuer string, srv *httptest.Server
 			{Login: "maria", Password: "pw-maria", Name: "Maria Delgado", Email: "maria@example.org", FHIRUser: []string{"Patient/p1", "RelatedPerson/r1"}},
 			{Login: "noah", Password: "pw-noah", Name: "Noah Reed"},
 		},
-		Clients: []idp.Client{{ID: "portico", Secret: "s3cret", RedirectURIs: []string{redirectURI}, PostLogoutRedirectURIs: []string{strings.TrimSuffix(redirectURI, "/login/callback") + "/bye"}}},
+		Clients: []idp.Client{{ID: "portico", Secret: "s3cret", RedirectURIs: []string{redirectURI}, PostLogoutRedirectURIs: []string{strings.TrimSuffix(redirectURI, "/login/callback") + "/logout"}}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func (p *RelyingParty) endSessionURL(at *provider, ready *discovered, s Session)
 	}
 	q := target.Query()
 	q.Set("client_id", at.ClientID)
-	q.Set("post_logout_redirect_uri", p.o.PublicURL+p.o.afterLogout())
+	q.Set("post_logout_redirect_uri", p.o.PublicURL+logoutPath)
 	if hint, err := p.idTokens.OpenText(s.IDToken, string(s.Digest[:])); err == nil && len(hint) <= maxHint {
 		q.Set("id_token_hint", string(hint))
 	}

@@ -45,6 +45,9 @@ type Failure struct {
 	Title  string
 	Detail string
 	Retry  string // a path on this server that starts again, "" when there is none
+	// SomebodyElse: by Retry the provider asks anew who it is.
+	SomebodyElse bool
+	Leave        string // a path on this server for a person who gives up, "" when there is none
 }
 
 // ProblemPage draws a failure. Nothing has been written when it is called.
@@ -69,21 +72,33 @@ type Choice struct {
 // ChoicePage draws the choice among several providers of a source.
 type ChoicePage func(w http.ResponseWriter, r *http.Request, source string, choices []Choice) error
 
+// SignOutView is the page about signing out.
+type SignOutView struct {
+	SignedIn bool
+	Person   string // who is, "" when the provider gave no name
+	// Next is where the browser goes on by itself after signing out: here, to
+	// sign in again, or to the provider, which ends its own session; "" nowhere.
+	Next string
+}
+
+// SignOutPage draws the page about signing out.
+type SignOutPage func(w http.ResponseWriter, r *http.Request, v SignOutView) error
+
 // Options is what the relying party needs.
 type Options struct {
-	PublicURL   string // of this server, without trailing slash; the redirect URI is {PublicURL}/login/callback
-	Providers   []Provider
-	Sessions    SessionStore
-	Enroller    Enroller
-	Seal        *seal.Ring
-	Problem     ProblemPage
-	Choose      ChoicePage // needed when a source has several providers
-	Now         func() time.Time
-	Rand        io.Reader
-	Idle        time.Duration // a session not used for so long ends
-	Absolute    time.Duration // a session ends after so long, used or not
-	Secure      bool          // PublicURL is https: cookies have the __Host- prefix
-	AfterLogout string        // path on this server; "" is "/"
+	PublicURL string // of this server, without trailing slash; the redirect URI is {PublicURL}/login/callback
+	Providers []Provider
+	Sessions  SessionStore
+	Enroller  Enroller
+	Seal      *seal.Ring
+	Problem   ProblemPage
+	SignOut   SignOutPage
+	Choose    ChoicePage // needed when a source has several providers
+	Now       func() time.Time
+	Rand      io.Reader
+	Idle      time.Duration // a session not used for so long ends
+	Absolute  time.Duration // a session ends after so long, used or not
+	Secure    bool          // PublicURL is https: cookies have the __Host- prefix
 }
 
 // check finds what cannot work together before anybody signs in.
@@ -96,14 +111,12 @@ func (o Options) check() error {
 		return fmt.Errorf("login: public URL %q is not http or https", o.PublicURL)
 	case o.Secure != (u.Scheme == "https"):
 		return errors.New("login: Secure goes with an https public URL and only with one")
-	case o.Sessions == nil, o.Enroller == nil, o.Seal == nil, o.Problem == nil, o.Now == nil, o.Rand == nil:
-		return errors.New("login: Sessions, Enroller, Seal, Problem, Now and Rand are required")
+	case o.Sessions == nil, o.Enroller == nil, o.Seal == nil, o.Problem == nil, o.SignOut == nil, o.Now == nil, o.Rand == nil:
+		return errors.New("login: Sessions, Enroller, Seal, Problem, SignOut, Now and Rand are required")
 	case o.Idle <= 0 || o.Absolute < o.Idle:
 		return errors.New("login: Idle must be positive and not longer than Absolute")
 	case len(o.Providers) == 0:
 		return errors.New("login: at least one provider is required")
-	case !localPath(o.afterLogout()):
-		return errors.New("login: AfterLogout is not a path on this server")
 	}
 	ids := make(map[string]bool)
 	for i, p := range o.Providers {
@@ -132,13 +145,6 @@ func (o Options) severalAnywhere() bool {
 		}
 	}
 	return false
-}
-
-func (o Options) afterLogout() string {
-	if o.AfterLogout == "" {
-		return "/"
-	}
-	return o.AfterLogout
 }
 
 var providerID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

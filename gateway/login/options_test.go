@@ -31,7 +31,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"no randomness":             func(o *login.Options) { o.Rand = nil },
 		"no idle limit":             func(o *login.Options) { o.Idle = 0 },
 		"idle over absolute":        func(o *login.Options) { o.Idle = o.Absolute + 1 },
-		"logout leads elsewhere":    func(o *login.Options) { o.AfterLogout = "//evil.example" },
+		"no page for signing out":   func(o *login.Options) { o.SignOut = nil },
 		"no providers":              func(o *login.Options) { o.Providers = nil },
 		"provider twice":            func(o *login.Options) { o.Providers = append(o.Providers, o.Providers[0]) },
 		"provider without id":       func(o *login.Options) { o.Providers[0].ID = "" },
@@ -69,6 +69,7 @@ func possible(t *testing.T) login.Options {
 	}
 	return login.Options{
 		PublicURL: "https://portico.example.org", Secure: true, Sessions: new(logintest.Memory), Enroller: &enroller{}, Seal: ring,
+		SignOut: func(http.ResponseWriter, *http.Request, login.SignOutView) error { return nil },
 		Problem: login.ProblemFunc(func(http.ResponseWriter, *http.Request, login.Failure) error { return nil }),
 		Now:     time.Now, Rand: rand.Reader, Idle: time.Minute, Absolute: time.Hour,
 		Providers: []login.Provider{{ID: "a", Issuer: "https://id.example.org", ClientID: "c", ClientSecret: "s3cret", Sources: []string{"north"}}},

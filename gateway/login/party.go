@@ -62,7 +62,8 @@ func (p *RelyingParty) Mount(r *mux.Router) {
 	r.Handle("/login/start", handler.Adapt(p.serveStart, p.writeFailure)).Methods(http.MethodGet)
 	r.Handle("/login/callback", handler.Adapt(p.serveCallback, p.writeFailure)).Methods(http.MethodGet)
 	r.Handle("/login/back-channel-logout", handler.Adapt(p.serveBackChannel, writeLogoutError)).Methods(http.MethodPost)
-	r.Handle("/logout", handler.Adapt(p.serveLogout, p.writeFailure)).Methods(http.MethodPost)
+	r.Handle(logoutPath, handler.Adapt(p.serveLogout, p.writeFailure)).Methods(http.MethodPost)
+	r.Handle(logoutPath, handler.Adapt(p.showLogout, p.writeFailure)).Methods(http.MethodGet, http.MethodHead)
 }
 
 // serving gives the provider of source: the one with this id, or with id "" the
@@ -100,6 +101,8 @@ func (p *RelyingParty) secret() (string, error) {
 type problem struct {
 	title string
 	retry string
+	leave string
+	other bool
 	err   error // a fault
 }
 
@@ -113,7 +116,7 @@ func fail(kind fault.Kind, title, detail string, cause error) *problem {
 
 // again says where the person can start anew.
 func (e *problem) again(q SignInRequest) *problem {
-	e.retry = q.path()
+	e.retry, e.leave = q.path(), q.Leave
 	return e
 }
 
@@ -122,7 +125,7 @@ func (p *RelyingParty) writeFailure(w http.ResponseWriter, r *http.Request, err 
 	f := Failure{Status: handler.Status(err), Title: "Something went wrong", Detail: fault.PublicOf(err)}
 	var known *problem
 	if errors.As(err, &known) {
-		f.Title, f.Retry = known.title, known.retry
+		f.Title, f.Retry, f.Leave, f.SomebodyElse = known.title, known.retry, known.leave, known.other
 	}
 	if f.Detail == "" || (fault.KindOf(err) == fault.Internal && known == nil) {
 		f.Detail = "The sign-in could not be completed because of an error on this server."

@@ -52,6 +52,9 @@ func (p *RelyingParty) begin(w http.ResponseWriter, r *http.Request, q SignInReq
 			return p.choose(w, r, q, several)
 		}
 	}
+	if !localPath(q.Leave) {
+		q.Leave = ""
+	}
 	at, found := p.serving(q.Source, q.Provider)
 	if !found {
 		return fail(fault.NotFound, "This link cannot be used", "There is no such place to sign in.",
@@ -63,7 +66,7 @@ func (p *RelyingParty) begin(w http.ResponseWriter, r *http.Request, q SignInReq
 		return p.down(at, q, err)
 	}
 	f := flight{
-		Source: q.Source, Provider: at.ID, ReturnTo: q.ReturnTo, Demand: q.SignInDemand,
+		Source: q.Source, Provider: at.ID, ReturnTo: q.ReturnTo, Leave: q.Leave, Demand: q.SignInDemand,
 		Expires: p.o.Now().Add(flightTime),
 	}
 	for _, value := range []*string{&f.State, &f.Nonce, &f.Verifier} {
@@ -112,6 +115,9 @@ func demands(d authz.SignInDemand) []oauth2.AuthCodeOption {
 // out: it says who somebody is.
 func (q SignInRequest) path() string {
 	v := url.Values{"source": {q.Source}, "provider": {q.Provider}, "return_to": {q.ReturnTo}}
+	if q.Leave != "" {
+		v.Set("leave", q.Leave)
+	}
 	if q.Login {
 		v.Set("login", "1")
 	}
@@ -133,6 +139,7 @@ func (q SignInRequest) path() string {
 func requestOf(v url.Values) SignInRequest {
 	q := SignInRequest{Provider: v.Get("provider")}
 	q.Source, q.ReturnTo = v.Get("source"), v.Get("return_to")
+	q.Leave = v.Get("leave")
 	q.Login, q.SelectAccount = v.Get("login") == "1", v.Get("select") == "1"
 	if age, err := strconv.ParseUint(v.Get("max_age"), 10, 31); err == nil {
 		seconds := int64(age)

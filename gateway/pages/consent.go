@@ -76,6 +76,7 @@ func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, v authz.ConsentV
 		title = "Error: " + title
 	}
 	d.frame = p.frame(title, d.Source, plain(v.Person))
+	d.SignOut = ownPath(v.SignOut)
 	d.lasts(v, p.now())
 	d.fill(v.Scopes, !v.NothingChosen)
 	for _, text := range v.Asked {

@@ -62,7 +62,7 @@ func New(o Options) (*Pages, error) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	p := &Pages{sources: o.Sources, now: o.Now, assets: assets, pages: map[string]*template.Template{}}
-	for _, name := range []string{"home", "choose", "provider", "consent", "problem", "notfound"} {
+	for _, name := range []string{"home", "choose", "provider", "consent", "problem", "signout", "notfound"} {
 		t, err := template.ParseFS(web.Templates, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("pages: template %s: %w", name, err)
@@ -84,8 +84,11 @@ type frame struct {
 	Title  string
 	Brand  string
 	Person string
-	CSS    string
-	Icon   string
+	// SignOut is where signing out leads back to; "" where nobody is known to be
+	// signed in.
+	SignOut string
+	CSS     string
+	Icon    string
 }
 
 func (p *Pages) frame(title, brand, person string) frame {
@@ -119,6 +122,10 @@ func (p *Pages) draw(w http.ResponseWriter, name string, status int, formTarget 
 
 // ChoosePatient implements authz.Pages.
 func (p *Pages) ChoosePatient(w http.ResponseWriter, _ *http.Request, v authz.ChooseView) error {
+	target, err := formTarget(v.ReturnTo)
+	if err != nil {
+		return err
+	}
 	type person struct {
 		ID, Name, Initial string
 		Self              bool
@@ -138,7 +145,8 @@ func (p *Pages) ChoosePatient(w http.ResponseWriter, _ *http.Request, v authz.Ch
 		}
 		d.People = append(d.People, person{ID: x.ID, Name: name, Initial: initial(name), Self: x.Self})
 	}
-	return p.draw(w, "choose", http.StatusOK, "", d)
+	d.SignOut = ownPath(v.SignOut)
+	return p.draw(w, "choose", http.StatusOK, target, d)
 }
 
 // Problem implements authz.Pages; gateway/login uses it as well.
@@ -156,9 +164,22 @@ func (p *Pages) Problem(w http.ResponseWriter, _ *http.Request, v authz.ProblemV
 	}
 	d := struct {
 		frame
-		Heading, Detail, RequestID, Retry string
-	}{p.frame(heading+" – Portico", "", ""), heading, detail, plain(v.RequestID), ownPath(v.Retry)}
-	return p.draw(w, "problem", status, "", d)
+		Heading, Detail, RequestID, Retry, Back string
+		SomebodyElse                            bool
+		Leave                                   *authz.LeaveView
+	}{p.frame(heading+" – Portico", "", plain(v.Person)), heading, detail, plain(v.RequestID), ownPath(v.Retry), ownPath(v.Back), v.SomebodyElse, nil}
+	d.SignOut = ownPath(v.SignOut)
+	target := ""
+	if v.Leave != nil {
+		var err error
+		if target, err = formTarget(v.Leave.ReturnTo); err != nil {
+			return err
+		}
+		leave := *v.Leave
+		leave.App = appName(leave.App)
+		d.Leave = &leave
+	}
+	return p.draw(w, "problem", status, target, d)
 }
 
 // NotFound is a page for paths that do not exist.

@@ -86,6 +86,19 @@ func TestEveryPageHasTheExactPolicyAndNoInlineCode(t *testing.T) {
 		{"choose provider", self, 200, func(w http.ResponseWriter, r *http.Request) error {
 			return p.ChooseProvider(w, r, pages.ProviderView{Source: "Lake", Choices: []pages.ProviderChoice{{Name: "A", URL: "/login/start?provider=a"}}})
 		}},
+		{"choose, with a way back to a native app", strings.Replace(self, "form-action 'self'", "form-action 'self' com.example.app:", 1), 200, func(w http.ResponseWriter, r *http.Request) error {
+			return p.ChoosePatient(w, r, authz.ChooseView{Action: "/oauth/patient", ReturnTo: "com.example.app:", Person: "Ana", SignOut: "/oauth/continue?request=1&as=somebody-else", Patients: []authz.Patient{{ID: "p1", Label: "Ana"}}})
+		}},
+		{"problem with a way back", withApp, 403, func(w http.ResponseWriter, r *http.Request) error {
+			return p.Problem(w, r, authz.ProblemView{Status: 403, Title: "We found no record for you", Person: "Ana", SignOut: "/oauth/continue?request=1", Leave: &authz.LeaveView{Action: "/oauth/patient?request=1", CSRF: "c", App: "Pocket", ReturnTo: "http://localhost:8083"}})
+		}},
+		{"sign out", self, 200, func(w http.ResponseWriter, r *http.Request) error {
+			return p.SignOut(w, r, pages.SignOutView{SignedIn: true, Person: "Ana"})
+		}},
+		{"signed out", self, 200, func(w http.ResponseWriter, r *http.Request) error { return p.SignOut(w, r, pages.SignOutView{}) }},
+		{"signed out, going on", self, 200, func(w http.ResponseWriter, r *http.Request) error {
+			return p.SignOut(w, r, pages.SignOutView{Next: "https://idp.example/end?client_id=portico"})
+		}},
 		{"problem", self, 400, func(w http.ResponseWriter, r *http.Request) error {
 			return p.Problem(w, r, authz.ProblemView{Status: 400, Title: "Unknown app"})
 		}},
@@ -410,4 +423,42 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 func copyBody(b *strings.Builder, res *http.Response) (int64, error) {
 	defer res.Body.Close()
 	return io.Copy(b, res.Body)
+}
+
+// Who is signed in can say that they are not that person, wherever it is said.
+func TestPagesThatSayWhoIsSignedInOfferToSignOut(t *testing.T) {
+	p := newPages(t)
+	const back = "/oauth/continue?request=r1&as=somebody-else"
+	view := consentView()
+	view.SignOut = back
+	for name, draw := range map[string]func(w http.ResponseWriter, r *http.Request) error{
+		"consent": func(w http.ResponseWriter, r *http.Request) error { return p.Consent(w, r, view) },
+		"choose": func(w http.ResponseWriter, r *http.Request) error {
+			return p.ChoosePatient(w, r, authz.ChooseView{Person: "Ana Rivera", SignOut: back})
+		},
+		"problem": func(w http.ResponseWriter, r *http.Request) error {
+			return p.Problem(w, r, authz.ProblemView{Status: 403, Person: "Ana Rivera", SignOut: back})
+		},
+		"somebody without a name": func(w http.ResponseWriter, r *http.Request) error {
+			return p.Problem(w, r, authz.ProblemView{Status: 403, SignOut: back})
+		},
+	} {
+		rec := httptest.NewRecorder()
+		if err := draw(rec, httptest.NewRequest(http.MethodGet, "/", nil)); err != nil {
+			t.Fatal(err)
+		}
+		body := rec.Body.String()
+		for _, want := range []string{"Signed in", `<form method="post" action="/logout">`, `name="return_to" value="/oauth/continue?request=r1&amp;as=somebody-else"`, `Not you? <span class="whole">Sign out</span>`} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %s", name, want)
+			}
+		}
+	}
+	rec := httptest.NewRecorder()
+	if err := p.Problem(rec, httptest.NewRequest(http.MethodGet, "/", nil), authz.ProblemView{Status: 400, SignOut: "https://evil.example/"}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(rec.Body.String(), "evil.example") || strings.Contains(rec.Body.String(), "/logout") {
+		t.Error("a way back that leads elsewhere was drawn")
+	}
 }

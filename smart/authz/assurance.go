@@ -30,6 +30,7 @@ type SignInDemand struct {
 type SignInRequest struct {
 	Source   string
 	ReturnTo string // path on this server
+	Leave    string // path on this server, for a person who cannot sign in or gives up; "" for nowhere
 	SignInDemand
 }
 

@@ -40,6 +40,8 @@ type result struct {
 	query    url.Values // of location
 	view     struct {
 		Action, CSRF, App, Title, Detail, Person, ReturnTo string
+		SignOut                                            string
+		Leave                                              *authz.LeaveView
 		Patients                                           []authz.Patient
 		Patient                                            authz.Patient
 		Scopes                                             []authz.ScopeView

@@ -38,7 +38,7 @@ func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, ag
 		App: st.app.Name, AppOwner: st.app.Owner, AppURL: st.app.URL,
 		Source: st.source.Name, Person: st.person.Name, Patient: st.patient,
 		Scopes: views, Asked: strings.Fields(st.pending.Scopes), Until: s.forApp(st.app).shownEnd(now, st.scopes), Ends: s.forApp(st.app).ends(now, st.scopes),
-		ReturnTo: origin(st.pending.RedirectURI), NothingChosen: again,
+		ReturnTo: origin(st.pending.RedirectURI), SignOut: s.signOut(st), NothingChosen: again,
 	})
 	return unavailable(err, "draw the consent page")
 }

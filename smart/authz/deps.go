@@ -83,6 +83,9 @@ type ChooseView struct {
 	Source   string
 	Person   string
 	Patients []Patient
+
+	SignOut  string // where signing out leads back to, a path on this server
+	ReturnTo string // origin of the redirect_uri: Action also takes "decision" deny
 }
 
 // ConsentView is the consent page.
@@ -99,6 +102,7 @@ type ConsentView struct {
 	Asked    []string  // the scopes as the app wrote them, for experts
 	Until    time.Time // when access ends; zero: when the person ends it
 	ReturnTo string    // origin of the redirect_uri, for form-action in the CSP
+	SignOut  string    // where signing out leads back to, a path on this server
 
 	// Ends are when access may end at the latest, the last one being the default;
 	// none when there is nothing to choose.
@@ -151,6 +155,21 @@ type ProblemView struct {
 	Detail    string
 	RequestID string
 	Retry     string // a path on this server that starts again, "" when there is none
+
+	Person  string // who is signed in, when that is known
+	SignOut string // where signing out leads back to, "" when nobody is known to be signed in
+	Leave   *LeaveView
+	// SomebodyElse: who starts again by Retry is asked anew who they are.
+	SomebodyElse bool
+	Back         string // a path on this server that goes back to the app with a no, "" when there is none
+}
+
+// LeaveView is the way back to the app with a no.
+type LeaveView struct {
+	Action   string // POST here, "decision" deny
+	CSRF     string // hidden field "csrf"
+	App      string
+	ReturnTo string // origin of the redirect_uri, for form-action in the CSP
 }
 
 // Pending is an authorization request on its way through the pages.

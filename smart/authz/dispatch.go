@@ -49,8 +49,7 @@ func (s *Server) serveContinue(w http.ResponseWriter, r *http.Request) error {
 	case stageSignIn:
 		return s.signIn(w, r, st)
 	case stageNoRecord:
-		return &problem{kind: fault.Forbidden, title: "We found no record for you",
-			detail: "You are signed in, but there is no health record here that you may open. Nothing was shared with the app. Please ask " + st.source.Name + " for help."}
+		return s.noRecord(st)
 	case stageNotTheirs:
 		return s.notTheirs(w, r, st)
 	case stageChoose:
@@ -73,9 +72,25 @@ func (s *Server) serveContinue(w http.ResponseWriter, r *http.Request) error {
 // help.
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request, st step) error {
 	back := s.local(pathContinue, st.pending.ID) + "&" + paramAfterSignIn + "=" + valueAfterSignIn
-	if r.URL.Query().Get(paramAfterSignIn) != valueAfterSignIn {
+	switch r.URL.Query().Get(paramAfterSignIn) {
+	case valueAfterSignIn:
+	case valueGaveUp:
+		// A link is enough: a no gives nothing away.
+		if _, err := s.o.Pending.UsePending(r.Context(), st.pending.ID, s.o.Now()); err != nil {
+			return usedUp(err)
+		}
+		return s.answerError(w, r, st.answer(), refuse(accessDenied, "The person did not sign in."))
+	default:
 		secureHeaders(w)
-		if err := s.o.SignIn.Start(w, r, st.signInRequest(back)); err != nil {
+		q := st.signInRequest(back)
+		q.Leave = s.local(pathContinue, st.pending.ID) + "&" + paramAfterSignIn + "=" + valueGaveUp
+		// Who signed out to make room for somebody else must be asked who they
+		// are, also by a provider that would still know them. Anybody may write
+		// such a link: it can only ask for more.
+		if r.URL.Query().Get(paramSomebodyElse) == valueSomebodyElse {
+			q.Login, q.LoginHint = true, ""
+		}
+		if err := s.o.SignIn.Start(w, r, q); err != nil {
 			return unavailable(err, "start the sign-in")
 		}
 		return nil
@@ -98,6 +113,26 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, st step) error {
 
 func (st step) answer() answer {
 	return answer{redirectURI: st.pending.RedirectURI, state: st.pending.State}
+}
+
+// signOut is where a person comes back to who signs out in the middle of a
+// request: to sign in for it as somebody else.
+func (s *Server) signOut(st step) string {
+	return s.local(pathContinue, st.pending.ID) + "&" + paramSomebodyElse + "=" + valueSomebodyElse
+}
+
+// noRecord is the end for a person without a record: they can sign in as
+// somebody else, or go back to the app with a no.
+func (s *Server) noRecord(st step) error {
+	return &problem{
+		kind: fault.Forbidden, title: "We found no record for you",
+		detail: "You are signed in, but there is no health record here that you may open. Nothing was shared with the app. Please ask " + st.source.Name + " for help.",
+		person: st.person.Name, signOut: s.signOut(st),
+		leave: &LeaveView{
+			Action: s.local(pathPatient, st.pending.ID), CSRF: st.formToken(formPatient),
+			App: st.app.Name, ReturnTo: origin(st.pending.RedirectURI),
+		},
+	}
 }
 
 // resume loads the request that r is about and finds what it needs next. Every

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"net/http"
 	"slices"
 )
@@ -22,23 +23,28 @@ func (s *Server) showPatients(w http.ResponseWriter, r *http.Request) error {
 	err = s.o.Pages.ChoosePatient(w, r, ChooseView{
 		Action: s.local(pathPatient, st.pending.ID), CSRF: st.formToken(formPatient),
 		App: st.app.Name, Source: st.source.Name, Person: st.person.Name, Patients: st.patients,
+		SignOut: s.signOut(st), ReturnTo: origin(st.pending.RedirectURI),
 	})
 	return unavailable(err, "draw the choose-patient page")
 }
 
-// takePatient takes the choice and goes back to the dispatcher.
+// takePatient takes the choice and goes back to the dispatcher; or the no of
+// somebody who wants none of the records, or has none.
 func (s *Server) takePatient(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.resume(r)
 	if err != nil {
 		return err
 	}
-	if !st.mayChoose() {
+	if !st.mayChoose() && st.next != stageNoRecord {
 		seeOther(w, s.local(pathContinue, st.pending.ID))
 		return nil
 	}
 	fields, err := s.formOf(w, r, st, formPatient)
 	if err != nil {
 		return err
+	}
+	if only(fields, "decision") == "deny" {
+		return s.leave(w, r, st)
 	}
 	chosen := only(fields, "patient")
 	// Only one of those shown: the form is text from outside.
@@ -50,6 +56,15 @@ func (s *Server) takePatient(w http.ResponseWriter, r *http.Request) error {
 	}
 	seeOther(w, s.local(pathContinue, st.pending.ID))
 	return nil
+}
+
+// leave goes back to the app with a no before anything was decided.
+func (s *Server) leave(w http.ResponseWriter, r *http.Request, st step) error {
+	ctx := context.WithoutCancel(r.Context())
+	if _, err := s.o.Pending.UsePending(ctx, st.pending.ID, s.o.Now()); err != nil {
+		return usedUp(err)
+	}
+	return s.deny(ctx, w, r, st)
 }
 
 // mayChoose is true as long as nothing was agreed to: a person may come back

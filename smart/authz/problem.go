@@ -16,6 +16,9 @@ type problem struct {
 	kind          fault.Kind
 	title, detail string
 	err           error
+
+	person, signOut string     // who is signed in, and where signing out leads back to
+	leave           *LeaveView // nil: there is no app to go back to
 }
 
 func (p *problem) Error() string {
@@ -71,6 +74,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 	var p *problem
 	if errors.As(err, &p) {
 		view.Title, view.Detail = p.title, p.detail
+		view.Person, view.SignOut, view.Leave = p.person, p.signOut, p.leave
 	}
 	secureHeaders(w)
 	if err := s.o.Pages.Problem(w, r, view); err != nil {

@@ -52,6 +52,9 @@ const (
 	paramRequest      = "request" // names the pending request in the pages' URLs
 	paramAfterSignIn  = "after"
 	valueAfterSignIn  = "sign-in"
+	valueGaveUp       = "gave-up"
+	paramSomebodyElse = "as"
+	valueSomebodyElse = "somebody-else"
 	maxParametersSize = 64 << 10
 )
 

@@ -45,6 +45,12 @@ const stories = {
     await page.getByText("You are disconnected").waitFor();
     check((await page.evaluate(() => sessionStorage.length + localStorage.length)) === 0, "something of the connection is left after disconnecting");
     await look(page, "app-disconnected");
+    await page.getByRole("link", { name: /^Sign out at / }).click();
+    await page.getByRole("heading", { name: "Sign out?" }).waitFor();
+    await look(page, "sign-out");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "You are signed out", exact: true }).waitFor();
+    await look(page, "signed-out");
     await page.goto(`${env.app}/app.html`);
     await page.getByText("You are not connected").waitFor();
     await look(page, "app-not-connected");
@@ -65,6 +71,22 @@ const stories = {
     const title = await page.locator("#greeting").innerText();
     check(env.child.test(title.replace(/^Record of /, "")), `the app greets with "${title}", not with the child's record`);
     await look(page, "app-child");
+  },
+
+  async "somebody else is signed in"(page) {
+    await connect(page);
+    await signIn(page, env.parent);
+    await page.waitForSelector("button[name=patient]");
+    await page.getByRole("button", { name: "Not you? Sign out" }).click();
+    await page.waitForSelector("button[name=person]"); // for the same request, asked again
+    await signIn(page, env.login);
+    await page.waitForSelector("button[value=allow]");
+    await page.getByRole("button", { name: "Not you? Sign out" }).click();
+    await page.waitForSelector("button[name=person]");
+    await signIn(page, env.parent);
+    await page.getByRole("button", { name: "None of these: go back to the app" }).click();
+    await page.waitForURL(APP);
+    await page.getByText("Nothing was shared").waitFor();
   },
 
   async "a clinician opens the app from the EHR"(page) {
@@ -181,6 +203,12 @@ const stories = {
     await page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("button[name=person]"));
     check((await page.locator("button[value=allow]").count()) === 0, "consent is asked for a record that does not exist");
     await look(page, "no-record");
+    await page.getByRole("link", { name: "Sign in as somebody else" }).click();
+    await page.waitForSelector("button[name=person]"); // asked who they are, not sent round
+    await signIn(page, env.stranger);
+    await page.getByRole("link", { name: "Go back to the app" }).click();
+    await page.waitForURL(APP);
+    await page.getByText("Nothing was shared").waitFor();
   },
 
   async "pages beside the way"(page) {

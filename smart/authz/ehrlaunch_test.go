@@ -375,6 +375,29 @@ func TestTheContextOfALaunchComesAgainWithARefresh(t *testing.T) {
 	}
 }
 
+// A style that was changed since is the new one with the next refresh: at the
+// old address there is nothing any more.
+func TestARefreshGivesTheStyleAsItIsNow(t *testing.T) {
+	t.Parallel()
+	before := startEHR(t, nil)
+	before.people.next = "doc"
+	b := before.browser()
+	consent := b.authorize(before.askLaunched(before.launched(`{"patient":"p9"}`), func(q url.Values) {
+		q.Set("scope", "launch offline_access user/Observation.rs")
+	})).want(t, "consent")
+	first := before.token(exchange(b.post(consent.view.Action, consent.yes()).query.Get("code"), nil))
+
+	const changed = `{"color_background":"#ffffff"}`
+	after := startEHR(t, func(h *harness, o *authz.Options) {
+		o.Sources[0].Style = []byte(changed)
+		h.tokens, h.store = before.tokens, before.tokens
+	})
+	second := after.token(refreshWith(first.text("refresh_token"), nil))
+	if got := after.call(after.request(http.MethodGet, second.text("smart_style_url"), nil)); got.status != http.StatusOK || got.raw != changed {
+		t.Errorf("style: %d %s", got.status, got.raw)
+	}
+}
+
 // An app with one launch URI is opened there; with several the EHR knows which.
 func TestLaunchURL(t *testing.T) {
 	t.Parallel()

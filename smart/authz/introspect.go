@@ -144,7 +144,7 @@ func (s *Server) describe(who asker, g token.Grant, a token.Access) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	out, err := launchOf(g)
+	out, err := s.launchOf(g)
 	if err != nil {
 		return nil, err
 	}
@@ -171,15 +171,17 @@ func (s *Server) describe(who asker, g token.Grant, a token.Access) (map[string]
 }
 
 // launchOf gives what a launch adds to each token response.
-func launchOf(g token.Grant) (map[string]any, error) {
+func (s *Server) launchOf(g token.Grant) (map[string]any, error) {
+	m, err := s.contextOf(g)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]any{}
-	if g.Context == "" {
-		return out, nil
-	}
-	if err := json.Unmarshal([]byte(g.Context), &out); err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "The context of this launch cannot be read.")
-	}
-	return out, nil
+	return out, json.Unmarshal(text, &out)
 }
 
 // givesPatient tells whether an app is told the patient: one that asked for a

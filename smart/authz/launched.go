@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/launch"
@@ -100,7 +101,8 @@ type contextMembers struct {
 	Tenant            string            `json:"tenant,omitempty"`
 }
 
-// grantContext gives the members as a grant keeps them.
+// grantContext gives the members as a grant keeps them. The source's own style
+// is not among them: see contextOf.
 func (s *Server) grantContext(st step) (string, error) {
 	said := st.pending.Launch
 	if said == nil {
@@ -110,19 +112,23 @@ func (s *Server) grantContext(st step) (string, error) {
 		Encounter: said.Encounter, FHIRContext: said.FHIRContext, Intent: said.Intent,
 		NeedPatientBanner: &said.NeedPatientBanner, StyleURL: said.StyleURL, Tenant: said.Tenant,
 	}
-	if m.StyleURL == "" {
-		m.StyleURL = s.styleURL(st.source)
-	}
 	text, err := json.Marshal(m)
 	return string(text), err
 }
 
-// contextOf reads what grantContext wrote.
-func contextOf(g token.Grant) (contextMembers, error) {
+// contextOf reads what grantContext wrote and adds the source's style, unless
+// the launch came with another: as it is now, since its address changes with its
+// content and a grant outlives both.
+func (s *Server) contextOf(g token.Grant) (contextMembers, error) {
 	var m contextMembers
 	if g.Context == "" {
 		return m, nil
 	}
-	err := json.Unmarshal([]byte(g.Context), &m)
-	return m, err
+	if err := json.Unmarshal([]byte(g.Context), &m); err != nil {
+		return m, fault.Wrap(err, fault.Internal, "The context of this launch cannot be read.")
+	}
+	if src, ok := s.source(g.Source); ok && m.StyleURL == "" {
+		m.StyleURL = s.styleURL(src)
+	}
+	return m, nil
 }

@@ -152,7 +152,7 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 	if givesPatient(g, scopes) {
 		response.Patient = g.Patient
 	}
-	if response.contextMembers, err = contextOf(g); err != nil {
+	if response.contextMembers, err = s.contextOf(g); err != nil {
 		return tokenResponse{}, err
 	}
 	if scopes.Has(scope.OpenID) {

@@ -149,6 +149,9 @@ func (s *Server) checkRequest(r *http.Request, p params, app client.Client) (Pen
 	if asked.none {
 		return Pending{}, s.promptNone(r, asked.source)
 	}
+	if err := s.mayBegin(r); err != nil {
+		return Pending{}, err
+	}
 	launched, err := s.takeLaunch(r.Context(), p, asked.scopes, asked.source, app)
 	if err != nil {
 		return Pending{}, err
@@ -201,6 +204,17 @@ const (
 	maxNonce = 1 << 10
 	maxScope = 8 << 10
 )
+
+// maxBegun is how many requests of one address are kept in a minute: enough for
+// a hospital behind one, too few to fill the disk.
+const maxBegun = 600
+
+func (s *Server) mayBegin(r *http.Request) error {
+	if _, ok := s.begun.Allow(s.addr(r), s.o.Now()); !ok {
+		return &Error{Code: temporarilyUnavailable, Description: "Too many requests from this address. Try again in a minute.", Status: http.StatusTooManyRequests}
+	}
+	return nil
+}
 
 func checkSizes(p params) error {
 	for _, c := range []struct {

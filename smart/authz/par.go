@@ -61,6 +61,9 @@ func (s *Server) servePAR(w http.ResponseWriter, r *http.Request) error {
 	if err := s.pushable(p, app); err != nil {
 		return err
 	}
+	if err := s.mayBegin(r); err != nil {
+		return err
+	}
 	secret, digest := token.NewSecret(s.o.Rand)
 	err = s.o.Pushed.CreatePushed(r.Context(), Pushed{
 		Digest: digest, Client: app.ID, Params: withoutCredentials(p, app.ID), Expires: s.o.Now().Add(pushedTTL),

@@ -209,3 +209,25 @@ func (failingPushed) CreatePushed(context.Context, authz.Pushed) error {
 func (failingPushed) UsePushed(context.Context, token.Digest, string, time.Time) (authz.Pushed, error) {
 	return authz.Pushed{}, errors.New("disk full")
 }
+
+// Nobody has signed in yet, so whoever fills the disk would be nobody.
+func TestOneAddressBeginsSoManyRequestsInAMinute(t *testing.T) {
+	t.Parallel()
+	addr := "192.0.2.1"
+	h := start(t, func(_ *harness, o *authz.Options) { o.Addr = func(*http.Request) string { return addr } })
+	for range 300 {
+		h.browser().authorize(h.ask(nil)).want(t, "consent")
+		h.pushed(nil)
+	}
+	kept := h.pending.Count()
+	h.browser().authorize(h.ask(nil)).wantError(t, "temporarily_unavailable")
+	h.push(h.ask(nil), nil).wantError(t, http.StatusTooManyRequests, "temporarily_unavailable")
+	if n := h.pending.Count(); n != kept {
+		t.Errorf("%d requests are kept, want %d", n, kept)
+	}
+	addr = "192.0.2.2"
+	h.browser().authorize(h.ask(nil)).want(t, "consent")
+	addr = "192.0.2.1"
+	h.advance(time.Minute)
+	h.browser().authorize(h.ask(nil)).want(t, "consent")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -54,6 +55,9 @@ func (g *refreshGrant) redeem(ctx context.Context, app client.Client, p params) 
 			return redeemed{}, err
 		}
 		if scopes, err = narrowed(grant.Scopes, p.get("scope")); err != nil {
+			return redeemed{}, err
+		}
+		if err := mayStay(grant.Scopes, app); err != nil {
 			return redeemed{}, err
 		}
 		if scopes, err = stillAllowed(scopes, app); err != nil {
@@ -169,6 +173,20 @@ func stillAllowed(scopes string, app client.Client) (string, error) {
 		return "", refuse(invalidScope, "The app is no longer registered for any of the scopes.")
 	}
 	return set.String(), nil
+}
+
+// mayStay makes sure that an app that stays connected is still registered to.
+func mayStay(granted string, app client.Client) error {
+	if app.Scopes == "" {
+		return nil
+	}
+	had, allowed := strings.Fields(granted), strings.Fields(app.Scopes)
+	for _, name := range []string{scope.OfflineAccess, scope.OnlineAccess} {
+		if slices.Contains(had, name) && slices.Contains(allowed, name) {
+			return nil
+		}
+	}
+	return refuse(invalidScope, "The app is no longer registered to stay connected.")
 }
 
 // mintRefresh makes the next refresh token, "" when the grant has none.

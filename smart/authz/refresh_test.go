@@ -450,6 +450,11 @@ func TestRefreshGivesNoMoreThanTheAppIsRegisteredForNow(t *testing.T) {
 	}
 	apps.scopes = "patient/Procedure.rs"
 	h.token(refreshWith(got.text("refresh_token"), func(f url.Values) { f.Set("scope", "patient/Observation.rs") })).wantError(t, 400, "invalid_scope")
+	// Nor does it stay connected, whatever else is left.
+	apps.scopes = "openid patient/Observation.rs patient/Condition.rs"
+	for _, asked := range []string{"", "patient/Observation.rs"} {
+		h.token(refreshWith(got.text("refresh_token"), func(f url.Values) { f.Set("scope", asked) })).wantError(t, 400, "invalid_scope")
+	}
 	// Nothing was used up, and what is given back is there again.
 	apps.scopes = ""
 	if got = h.token(refreshWith(got.text("refresh_token"), nil)); got.text("scope") != offlineScopes {

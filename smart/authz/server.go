@@ -124,8 +124,11 @@ type Server struct {
 
 	assertions *client.Assertions
 
+	answered answered
+
 	noted  *rate.Limiter // refusals kept, by client
 	checks *rate.Limiter // questions of developers, by address
+	begun  *rate.Limiter // authorization requests that are kept, by address
 }
 
 // New refuses options that cannot be meant.
@@ -137,6 +140,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, base: issuer.Path, secure: issuer.Scheme == "https",
 		noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
+		begun: rate.New(maxBegun, time.Minute),
 	}
 	s.assertions, err = client.NewAssertions(client.AssertionOptions{Keys: o.Keys, Used: o.Used, Audiences: s.audiences(), Now: o.Now})
 	if err != nil {

@@ -521,6 +521,20 @@ func TestKitProxyAndSmallRows(t *testing.T) {
 			t.Errorf("%s", r.str("scope"))
 		}
 	})
+	t.Run("AUT-PAT-28 granular scopes of user level", func(t *testing.T) {
+		k := k.on(t)
+		labs := "user/Observation.rs?category=" + kitObservation + "laboratory"
+		r := k.token(asking{client: "kit-secret", scope: "launch openid fhirUser offline_access user/Patient.rs user/Practitioner.rs " + labs, launch: true})
+		if !slices.Contains(r.scopes(), labs) || slices.Contains(r.scopes(), "user/Observation.rs") {
+			t.Errorf("scope %q", r.str("scope"))
+		}
+		all, _ := k.ids(r.str("access_token"), "Observation?patient="+r.str("patient"), false)
+		some, _ := k.ids(r.str("access_token"), "Observation?patient="+r.str("patient")+"&category=laboratory", false)
+		if len(some) == 0 || !sameSet(all, some) {
+			t.Errorf("%d found, of which %d are laboratory", len(all), len(some))
+		}
+		k.want("another type", k.fhir(r.str("access_token"), "Condition?patient="+r.str("patient")).status, 401, 403)
+	})
 	t.Run("2.2 directory types are readable where the record refers to them", func(t *testing.T) {
 		k := k.on(t)
 		r := k.token(asking{client: "kit-secret", scope: kitScopes("launch/patient", "patient", ".rs")})

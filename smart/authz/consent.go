@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/scope"
 	"github.com/portico-fhir/portico/smart/token"
@@ -46,6 +47,9 @@ func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, ag
 // takeConsent takes the decision.
 func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.resume(r)
+	if fault.KindOf(err) == fault.NotFound {
+		return s.late(w, r, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -64,20 +68,19 @@ func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request) error {
 	if said.nothing {
 		return s.drawConsent(w, r, st, true) // a yes to nothing: the person is asked what they meant
 	}
-	// From here the request can be finished once; and since the person has
-	// decided, their browser going away changes nothing.
-	ctx := context.WithoutCancel(r.Context())
-	used, err := s.o.Pending.UsePending(ctx, st.pending.ID, s.o.Now())
-	if err != nil {
-		return usedUp(err)
-	}
-	if used.Patient != st.patient.ID {
-		return gone() // another tab chose another patient meanwhile
-	}
-	if !said.yes {
-		return s.deny(ctx, w, r, st)
-	}
-	return s.allow(ctx, w, r, st, said)
+	return s.once(w, r, st, fields, func(ctx context.Context) error {
+		used, err := s.o.Pending.UsePending(ctx, st.pending.ID, s.o.Now())
+		if err != nil {
+			return usedUp(err)
+		}
+		if used.Patient != st.patient.ID {
+			return gone() // another tab chose another patient meanwhile
+		}
+		if !said.yes {
+			return s.deny(ctx, w, r, st)
+		}
+		return s.allow(ctx, w, r, st, said)
+	})
 }
 
 // verdict is what a person said.

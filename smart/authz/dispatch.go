@@ -233,6 +233,17 @@ func usedUp(err error) error {
 
 // formOf reads a page's form and proves that it was drawn for st.
 func (s *Server) formOf(w http.ResponseWriter, r *http.Request, st step, form string) ([]field, error) {
+	fields, err := readFields(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if !goodToken(st.formToken(form), only(fields, "csrf")) {
+		return nil, forged()
+	}
+	return fields, nil
+}
+
+func readFields(w http.ResponseWriter, r *http.Request) ([]field, error) {
 	body, err := readForm(w, r)
 	if err != nil {
 		return nil, unreadable(err)
@@ -240,9 +251,6 @@ func (s *Server) formOf(w http.ResponseWriter, r *http.Request, st step, form st
 	fields, err := parseFields(body)
 	if err != nil {
 		return nil, unreadable(err)
-	}
-	if !goodToken(st.formToken(form), only(fields, "csrf")) {
-		return nil, forged()
 	}
 	return fields, nil
 }

@@ -224,7 +224,7 @@ func TestNoIsAccessDeniedAndFinal(t *testing.T) {
 		t.Errorf("state %q", done.query.Get("state"))
 	}
 	again := b.post(consent.view.Action, consent.yes()).want(t, "problem")
-	if again.status != http.StatusNotFound || len(h.tokens.Grants()) != 0 {
+	if again.status != http.StatusConflict || len(h.tokens.Grants()) != 0 {
 		t.Errorf("after a no: status %d, %d grants", again.status, len(h.tokens.Grants()))
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"slices"
+
+	"github.com/portico-fhir/portico/internal/fault"
 )
 
 const formPatient = "patient"
@@ -32,6 +34,9 @@ func (s *Server) showPatients(w http.ResponseWriter, r *http.Request) error {
 // somebody who wants none of the records, or has none.
 func (s *Server) takePatient(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.resume(r)
+	if fault.KindOf(err) == fault.NotFound {
+		return s.late(w, r, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -44,7 +49,7 @@ func (s *Server) takePatient(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if only(fields, "decision") == "deny" {
-		return s.leave(w, r, st)
+		return s.leave(w, r, st, fields)
 	}
 	chosen := only(fields, "patient")
 	// Only one of those shown: the form is text from outside.
@@ -59,12 +64,13 @@ func (s *Server) takePatient(w http.ResponseWriter, r *http.Request) error {
 }
 
 // leave goes back to the app with a no before anything was decided.
-func (s *Server) leave(w http.ResponseWriter, r *http.Request, st step) error {
-	ctx := context.WithoutCancel(r.Context())
-	if _, err := s.o.Pending.UsePending(ctx, st.pending.ID, s.o.Now()); err != nil {
-		return usedUp(err)
-	}
-	return s.deny(ctx, w, r, st)
+func (s *Server) leave(w http.ResponseWriter, r *http.Request, st step, fields []field) error {
+	return s.once(w, r, st, fields, func(ctx context.Context) error {
+		if _, err := s.o.Pending.UsePending(ctx, st.pending.ID, s.o.Now()); err != nil {
+			return usedUp(err)
+		}
+		return s.deny(ctx, w, r, st)
+	})
 }
 
 // mayChoose is true as long as nothing was agreed to: a person may come back

@@ -39,6 +39,11 @@ func gone() error {
 		detail: "It was answered already, or too much time has passed. Please go back to the app and start again."}
 }
 
+func alreadyAnswered() error {
+	return &problem{kind: fault.Conflict, title: "You have answered already",
+		detail: "Your answer was taken and sent to the app. You can close this page and go back to the app."}
+}
+
 func anotherBrowser() error {
 	return &problem{kind: fault.Forbidden, title: "This request was started in another browser",
 		detail: "For your safety it can only be finished where it was started, with cookies switched on. If somebody sent you this link, do not use it. Otherwise please go back to the app and start again."}

@@ -79,7 +79,7 @@ func historyIsWorthless(t *testing.T, h *harness) {
 	code := b.post(consent.view.Action, form).query.Get("code")
 	h.token(exchange(code, nil))
 	h.token(exchange(code, nil)).wantError(t, http.StatusBadRequest, "invalid_grant")
-	if got := b.post(consent.view.Action, form).want(t, "problem"); got.status != http.StatusNotFound {
+	if got := b.post(consent.view.Action, form).want(t, "problem"); got.status != http.StatusConflict {
 		t.Errorf("the form again: %d %s", got.status, got.view.Title)
 	}
 }

@@ -124,7 +124,7 @@ type Server struct {
 
 	assertions *client.Assertions
 
-	answered answered
+	answered *answered
 
 	noted  *rate.Limiter // refusals kept, by client
 	checks *rate.Limiter // questions of developers, by address
@@ -139,7 +139,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, base: issuer.Path, secure: issuer.Scheme == "https",
-		noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
+		answered: &answered{last: map[string]*outcome{}}, noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
 		begun: rate.New(maxBegun, time.Minute),
 	}
 	s.assertions, err = client.NewAssertions(client.AssertionOptions{Keys: o.Keys, Used: o.Used, Audiences: s.audiences(), Now: o.Now})

@@ -171,7 +171,7 @@ func (f *Fetcher) read(res *http.Response, types []string) (Document, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, f.o.MaxSize+1))
 	if err == nil {
-		err = ctx.Err() // an end at the very deadline may be a part taken for the whole
+		err = res.Request.Context().Err() // an end at the very deadline may be a part taken for the whole
 	}
 	if err != nil {
 		return Document{}, fmt.Errorf("%w: %w", ErrFailed, err)

@@ -58,7 +58,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return errors.Join(err, l.Close(), a.Close(ctx))
 	}
 	log.Info("Portico is ready", "version", version, "public_url", cfg.PublicURL, "listen", l.Addr().String(), "tls", cfg.TLS != nil)
+	stopWatch := a.parts.watch.start(ctx, a.parts.upstreams, a.parts.signedIn)
 	err = l.serve(ctx, a.Handler)
+	stopWatch()
 	// Requests are done or were cut; what they began must still be written.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()

@@ -50,13 +50,15 @@ type wiring struct {
 	upstreams map[string]upstream.Reader
 	bases     map[string]fhir.Base
 	counts    counts
+	watch     *watch
+	signedIn  *login.RelyingParty
 }
 
 // build puts Portico together from its configuration. It is the only place
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, upstreams: map[string]upstream.Reader{}, bases: map[string]fhir.Base{}}
+	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, bases: map[string]fhir.Base{}}
 	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
@@ -139,13 +141,15 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.counts.data = data
+	w.counts.data, w.signedIn = data, signIn
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	data.Mount(r)
 	server.Mount(r)
 	apps.server.Mount(r)
 	signIn.Mount(r)
 	drawn.Mount(r)
+	r.HandleFunc("/livez", livez).Methods(http.MethodGet, http.MethodHead)
+	r.Handle("/readyz", readyz(w.store.Ping, w.watch)).Methods(http.MethodGet, http.MethodHead)
 	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)
 	admin, err := w.admin(apps)
 	if err != nil {

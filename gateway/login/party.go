@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -64,6 +65,28 @@ func (p *RelyingParty) Mount(r *mux.Router) {
 	r.Handle("/login/back-channel-logout", handler.Adapt(p.serveBackChannel, writeLogoutError)).Methods(http.MethodPost)
 	r.Handle(logoutPath, handler.Adapt(p.serveLogout, p.writeFailure)).Methods(http.MethodPost)
 	r.Handle(logoutPath, handler.Adapt(p.showLogout, p.writeFailure)).Methods(http.MethodGet, http.MethodHead)
+}
+
+// Issuers gives the issuer of each provider, by its id.
+func (p *RelyingParty) Issuers() map[string]string {
+	out := map[string]string{}
+	for _, at := range p.providers {
+		out[at.ID] = at.Issuer
+	}
+	return out
+}
+
+// Check asks the provider with this id for its discovery document, if that was
+// not done lately, and says why people cannot sign in there. The error is for
+// the operator alone.
+func (p *RelyingParty) Check(ctx context.Context, id string) error {
+	for _, at := range p.providers {
+		if at.ID == id {
+			_, err := at.discover(ctx)
+			return err
+		}
+	}
+	return errors.New("login: there is no such provider")
 }
 
 // serving gives the provider of source: the one with this id, or with id "" the

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/portico-fhir/portico/gateway/login"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+const (
+	// watchEvery is how often the EHRs and the providers are asked. What they
+	// said is kept for a while, so most of it costs nothing.
+	watchEvery = time.Minute
+	// pingTimeout is how long the store may take to say that it is there.
+	pingTimeout = 2 * time.Second
+	// maxCause cuts what a provider may have put into an error.
+	maxCause = 400
+	// fhirVersion is what the guard's tables are of.
+	fhirVersion = "4.0.1"
+)
+
+// watch asks in the background whether EHRs and providers are there, and says
+// so in the log once at the start and then when it changes. It keeps nobody
+// from anything.
+type watch struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	state map[string]string // by "source x" or "provider x"; "" is well
+}
+
+func newWatch(log *slog.Logger) *watch { return &watch{log: log, state: map[string]string{}} }
+
+// start asks at once and then every now and then; what it gives ends it.
+func (h *watch) start(ctx context.Context, sources map[string]upstream.Reader, providers *login.RelyingParty) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	each := func(ask func(context.Context)) {
+		go func() {
+			ticker := time.NewTicker(watchEvery)
+			defer ticker.Stop()
+			for {
+				ask(ctx)
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+				}
+			}
+		}()
+	}
+	for id, source := range sources {
+		each(func(ctx context.Context) { h.source(ctx, id, source) })
+	}
+	for id, issuer := range providers.Issuers() {
+		each(func(ctx context.Context) { h.provider(ctx, id, issuer, providers) })
+	}
+	return cancel // not waited for: an EHR that does not answer must not hold up the end
+}
+
+func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {
+	known, err := of.Capabilities(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	name := "source " + id
+	switch {
+	case err != nil && fault.KindOf(err) == fault.NotFound:
+		h.note(name, "no CapabilityStatement", name+": there is nothing at {fhir_base}/metadata",
+			"check", "compare fhir_base with the EHR's documentation; until the EHR states what it can do, apps are told of everything that Portico knows")
+	case err != nil:
+		h.note(name, "does not answer properly", name+": the EHR does not answer its metadata as it should", "error", cut(err),
+			"check", "fhir_base, the network between here and there, and the credential under auth")
+	case known.FHIRVersion != fhirVersion:
+		h.note(name, "another FHIR version", fmt.Sprintf("%s: reachable, FHIR %q", name, known.FHIRVersion),
+			"check", "Portico speaks FHIR R4, version "+fhirVersion)
+	default:
+		h.note(name, "", name+": reachable, FHIR "+known.FHIRVersion)
+	}
+}
+
+func (h *watch) provider(ctx context.Context, id, issuer string, of *login.RelyingParty) {
+	err := of.Check(ctx, id)
+	if ctx.Err() != nil {
+		return
+	}
+	name := "provider " + id
+	if err != nil {
+		// The issuer and what the discovery document says instead are no secrets.
+		h.note(name, "does not answer properly", name+": its discovery document cannot be used", "issuer", issuer, "error", cut(err),
+			"check", "issuer must be, character by character, the one in {issuer}/.well-known/openid-configuration")
+		return
+	}
+	h.note(name, "", name+": reachable", "issuer", issuer)
+}
+
+func cut(err error) string {
+	text := err.Error()
+	if len(text) > maxCause {
+		text = text[:maxCause] + "…"
+	}
+	return text
+}
+
+// note logs what is new.
+func (h *watch) note(name, state, text string, more ...any) {
+	h.mu.Lock()
+	before, known := h.state[name]
+	h.state[name] = state
+	h.mu.Unlock()
+	switch {
+	case known && before == state:
+	case state == "":
+		h.log.Info(text, more...)
+	default:
+		h.log.Warn(text, more...)
+	}
+}
+
+// degraded says what is not well, by the names of the configuration.
+func (h *watch) degraded() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []string
+	for name, state := range h.state {
+		if state != "" {
+			out = append(out, name+": "+state)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// livez says that the process answers.
+func livez(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // a client that hung up needs no answer
+}
+
+// readyz says whether requests can be served: nothing can without the store. An
+// EHR or a provider that is down is told and no more: taking this server out
+// would not bring it back.
+func readyz(ping func(context.Context) error, h *watch) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
+		defer cancel()
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if err := ping(ctx); err != nil {
+			h.note("store", "down", "the store cannot be used", "error", cut(err))
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte("store\n")) // as above
+			return
+		}
+		h.note("store", "", "the store is there")
+		lines := []string{"ready"}
+		for _, what := range h.degraded() {
+			lines = append(lines, "degraded "+what)
+		}
+		_, _ = w.Write([]byte(strings.Join(lines, "\n") + "\n")) // as above
+	}
+}

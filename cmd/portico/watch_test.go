@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestServeSaysWhatItReaches starts Portico before EHRs and providers of every
+// kind, none of which keeps it from starting.
+func TestServeSaysWhatItReaches(t *testing.T) {
+	answering := func(status int, body string) *httptest.Server {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/fhir+json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}))
+		t.Cleanup(srv.Close)
+		return srv
+	}
+	good := answering(200, `{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}`)
+	newer := answering(200, `{"resourceType":"CapabilityStatement","fhirVersion":"5.0.0"}`)
+	nothing := answering(404, `{"resourceType":"OperationOutcome"}`)
+	page := answering(200, `{"resourceType":"Patient"}`)
+	var idp *httptest.Server
+	idp = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"issuer": idp.URL, "authorization_endpoint": idp.URL + "/a", "token_endpoint": idp.URL + "/t", "jwks_uri": idp.URL + "/k",
+		})
+	}))
+	t.Cleanup(idp.Close)
+	port := freePort(t)
+	path := writeConfig(t, port, fmt.Sprintf(`  - {id: good, name: Good, fhir_base: %q}
+  - {id: newer, name: Newer, fhir_base: %q}
+  - {id: nothing, name: Nothing, fhir_base: %q}
+  - {id: page, name: Page, fhir_base: %q}
+log: {format: json}
+`, good.URL+"/fhir", newer.URL+"/fhir", nothing.URL+"/fhir", page.URL+"/fhir"))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(`issuer: "http://127.0.0.1:1"`), fmt.Appendf(nil, "issuer: %q", idp.URL+"/"), 1)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	var log lockedBuffer
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"serve", "-config", path}, streams{&log, &log}) }()
+	wants := []string{
+		`"level":"INFO","msg":"source good: reachable, FHIR 4.0.1"`,
+		`"level":"WARN","msg":"source newer: reachable, FHIR \"5.0.0\""`,
+		`"level":"WARN","msg":"source nothing: there is nothing at {fhir_base}/metadata"`,
+		`"level":"WARN","msg":"source page: the EHR does not answer its metadata as it should"`,
+		`"level":"WARN","msg":"source demo: the EHR does not answer its metadata as it should"`,
+		fmt.Sprintf(`"msg":"provider idp: its discovery document cannot be used","issuer":"%s/","error"`, idp.URL),
+		fmt.Sprintf(`got \"%s\"`, idp.URL), // and what the document says
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		missing := ""
+		for _, want := range wants {
+			if !strings.Contains(log.String(), want) {
+				missing = want
+			}
+		}
+		if missing == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s in the log:\n%s", missing, log.String())
+		}
+	}
+	client := fetcher(t, nil)
+	defer client.CloseIdleConnections()
+	ask := func(path string) (int, string) {
+		resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	if status, body := ask("/livez"); status != 200 || body != "ok\n" {
+		t.Errorf("livez: %d %q", status, body)
+	}
+	status, body := ask("/readyz")
+	if status != 200 || !strings.HasPrefix(body, "ready\ndegraded provider idp: ") || !strings.Contains(body, "degraded source nothing: no CapabilityStatement\n") ||
+		strings.Contains(body, "good") || strings.Contains(body, "127.0.0.1") {
+		t.Errorf("readyz: %d %q", status, body)
+	}
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestNotReadyWithoutTheStore(t *testing.T) {
+	var log lockedBuffer
+	h := newWatch(slog.New(slog.NewTextHandler(&log, nil)))
+	for range 2 {
+		rec := httptest.NewRecorder()
+		readyz(func(context.Context) error { return errors.New("no such disk /srv/x") }, h)(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if rec.Code != http.StatusServiceUnavailable || rec.Body.String() != "store\n" {
+			t.Errorf("%d %q", rec.Code, rec.Body)
+		}
+	}
+	if got := strings.Count(log.String(), "no such disk"); got != 1 {
+		t.Errorf("said %d times:\n%s", got, log.String())
+	}
+}
+
+// A failure is said once, and so is its end.
+func TestOnlyChangesAreLogged(t *testing.T) {
+	var log lockedBuffer
+	h := newWatch(slog.New(slog.NewTextHandler(&log, nil)))
+	for _, state := range []string{"", "", "down", "down", ""} {
+		h.note("source x", state, "said "+state)
+	}
+	if got := strings.Count(log.String(), "said"); got != 3 {
+		t.Errorf("%d lines:\n%s", got, log.String())
+	}
+	if got := h.degraded(); len(got) != 0 {
+		t.Errorf("degraded: %q", got)
+	}
+}

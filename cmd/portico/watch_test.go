@@ -67,7 +67,7 @@ log: {format: json}
 		`"level":"WARN","msg":"source page: the EHR does not answer its metadata as it should"`,
 		`"level":"WARN","msg":"source demo: the EHR does not answer its metadata as it should"`,
 		fmt.Sprintf(`"msg":"provider idp: its discovery document cannot be used","issuer":"%s/","error"`, idp.URL),
-		fmt.Sprintf(`got \"%s\"`, idp.URL), // and what the document says
+		fmt.Sprintf(`returned by provider (\"%s\")`, idp.URL), // and what the document says
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		missing := ""

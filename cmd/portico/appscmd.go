@@ -37,6 +37,7 @@ type appsFlags struct {
 	logo, terms, policy, idTokenAlg                    string
 	redirects, launches, contacts                      []string
 	json                                               bool
+	revision                                           int64
 }
 
 func newAppsFlags(what string, w io.Writer) *appsFlags {
@@ -61,6 +62,9 @@ func newAppsFlags(what string, w io.Writer) *appsFlags {
 		f.StringVar(&f.sources, "sources", "", "ids of the sources it may be used with, separated by commas; all when left out")
 		f.StringVar(&f.access, "access-lifetime", "", "how long its access tokens last, such as 10m")
 		f.StringVar(&f.grant, "grant-lifetime", "", "the longest a person's yes to it lasts, such as 720h")
+	}
+	if what == "approve" {
+		f.Int64Var(&f.revision, "revision", 0, "approve only the `revision` that show showed, and nothing that the app changed since")
 	}
 	if what == "add" {
 		f.StringVar(&f.id, "id", "", "its client `id`; made up when left out")
@@ -140,7 +144,7 @@ func runApps(ctx context.Context, args []string, std streams) error {
 }
 
 func newOperator(path string, std streams) (*operator, error) {
-	cfg, err := config.Load(path)
+	cfg, err := config.LoadWith(path, checks())
 	if err != nil {
 		return nil, loadError(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -125,13 +126,17 @@ func (o *operator) describe(a apps.View, asJSON bool) error {
 	if sources == "" {
 		sources = "all"
 	}
+	revision := ""
+	if a.Revision > 0 { // those of the configuration file have none
+		revision = strconv.FormatInt(a.Revision, 10)
+	}
 	keys := a.JWKSURI
 	if len(a.JWKS) > 0 {
 		keys = "registered by value"
 	}
 	t := tabwriter.NewWriter(o.std.out, 0, 4, 2, ' ', 0)
 	for _, line := range [][2]string{
-		{"client id", a.ClientID}, {"name", a.Name}, {"state", a.State}, {"decided", a.Decided}, {"by", a.DecidedBy}, {"why", a.Why},
+		{"client id", a.ClientID}, {"name", a.Name}, {"state", a.State}, {"revision", revision}, {"decided", a.Decided}, {"by", a.DecidedBy}, {"why", a.Why},
 		{"from", a.Origin}, {"vouched for by", a.Software}, {"owner", a.Owner}, {"contacts", strings.Join(a.Contacts, " ")}, {"home page", a.URL},
 		{"terms", a.Terms}, {"policy", a.Policy}, {"logo", a.Logo}, {"authenticates with", a.AuthMethod}, {"keys", keys},
 		{"redirects to", strings.Join(a.RedirectURIs, " ")}, {"launched at", strings.Join(a.LaunchURIs, " ")}, {"may ask for", scopes},
@@ -156,6 +161,8 @@ func (o *operator) terms(f *appsFlags) map[string]any {
 	body := map[string]any{"by": o.by, "why": f.why}
 	f.Visit(func(given *flag.Flag) {
 		switch given.Name {
+		case "revision":
+			body["revision"] = f.revision
 		case "scopes":
 			body["scope"] = f.scopes
 		case "sources":

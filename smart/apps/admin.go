@@ -28,6 +28,7 @@ type View struct {
 	AccessLifetime  string   `json:"access_lifetime,omitempty"`
 	GrantLifetime   string   `json:"grant_lifetime,omitempty"`
 	State           string   `json:"state"`
+	Revision        int64    `json:"revision,omitempty"` // counts up with each change
 	Origin          string   `json:"origin"`
 	Created         string   `json:"created,omitempty"`
 	Decided         string   `json:"decided,omitempty"`
@@ -43,7 +44,7 @@ type List struct {
 
 func view(a client.App) View {
 	v := View{
-		ClientID: a.ID, Metadata: describe(a), AnyLoopbackPort: a.AnyLoopbackPort, Sources: a.Sources, State: string(a.State),
+		ClientID: a.ID, Metadata: describe(a), AnyLoopbackPort: a.AnyLoopbackPort, Sources: a.Sources, State: string(a.State), Revision: a.Revision,
 		Origin: string(a.Origin), Created: stamp(a.Created), Decided: stamp(a.Decided), DecidedBy: a.DecidedBy, Why: a.Why, Software: a.Software,
 	}
 	if v.Origin == "" {

@@ -116,7 +116,13 @@ func TestOperatorDecides(t *testing.T) {
 		t.Errorf("lists: %s", got)
 	}
 	h.operator(http.MethodGet, "/apps?state=odd", nil).wantError(t, "a state", http.StatusBadRequest, "invalid_request", "state")
-	a := h.operator(http.MethodPost, "/apps/"+id+"/approve", object{"by": "ann", "why": "checked", "scope": "openid", "sources": []string{"demo"}})
+	// What was looked at is approved, not what the app has become since.
+	seen, _ := h.operator(http.MethodGet, "/apps/"+id, nil).body["revision"].(float64)
+	h.operator(http.MethodPost, "/apps/"+id+"/approve", object{"why": "checked", "revision": seen + 1}).wantError(t, "another revision", http.StatusConflict, "changed", "")
+	if got := list("approved"); got != "configured" {
+		t.Errorf("approved: %s", got)
+	}
+	a := h.operator(http.MethodPost, "/apps/"+id+"/approve", object{"by": "ann", "why": "checked", "revision": seen, "scope": "openid", "sources": []string{"demo"}})
 	c, err := h.registry.Client(t.Context(), id)
 	if a.status != http.StatusOK || err != nil || c.Scopes != "openid" || c.Sources[0] != "demo" {
 		t.Errorf("approve with narrower terms: %s %+v %v", a.raw, c, err)

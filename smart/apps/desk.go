@@ -96,6 +96,9 @@ type terms struct {
 	Sources        *[]string `json:"sources"`
 	AccessLifetime *string   `json:"access_lifetime"` // as Go writes durations
 	GrantLifetime  *string   `json:"grant_lifetime"`
+	// Revision is the one that was looked at: what was decided about it is not
+	// decided about what the app has made of itself since.
+	Revision *int64 `json:"revision"`
 }
 
 // check bounds what is kept and shown.
@@ -154,6 +157,9 @@ func (d *Desk) decide(ctx context.Context, id string, state client.State, what s
 	if err != nil {
 		return client.App{}, err
 	}
+	if t.Revision != nil && *t.Revision != a.Revision {
+		return client.App{}, errChanged()
+	}
 	if state == client.Suspended && t.Why == "" {
 		return client.App{}, refuse(invalidRequest, "Say why: the developer and your successor will ask.")
 	}
@@ -171,6 +177,10 @@ func by(t terms) string {
 	return t.By
 }
 
+func errChanged() error {
+	return &Error{Code: "changed", Description: "The app was changed meanwhile. Look at it again.", Status: http.StatusConflict}
+}
+
 // save records, then stores.
 func (d *Desk) save(ctx context.Context, a *client.App, what Decision) error {
 	if err := d.record(ctx, what); err != nil {
@@ -179,7 +189,7 @@ func (d *Desk) save(ctx context.Context, a *client.App, what Decision) error {
 	err := d.s.o.Store.UpdateApp(ctx, *a)
 	switch {
 	case errors.Is(err, client.ErrChanged):
-		return &Error{Code: "changed", Description: "The app was changed meanwhile. Look at it again.", Status: http.StatusConflict}
+		return errChanged()
 	case errors.Is(err, client.ErrUnknown):
 		return &Error{Code: "not_found", Description: "There is no such app.", Status: http.StatusNotFound}
 	case err != nil:

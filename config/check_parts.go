@@ -2,7 +2,6 @@ package config
 
 import (
 	"net"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -102,6 +101,19 @@ func (c *Config) checkScopes(r *report, key string, scopes []string) {
 	}
 }
 
+// checkAppScopes checks scopes of apps, which have a grammar of their own.
+func (c *Config) checkAppScopes(r *report, key string, scopes []string) {
+	c.checkScopes(r, key, scopes)
+	for i, s := range scopes {
+		if s == "" || r.more.Scope == nil {
+			continue
+		}
+		if err := r.more.Scope(s); err != nil {
+			r.add(item(key, i), "is not a scope that apps can have here (%v); write it as in patient/Observation.rs", err)
+		}
+	}
+}
+
 func (c *Config) checkSources(r *report) {
 	const list = "sources"
 	if len(c.Sources) == 0 {
@@ -191,7 +203,7 @@ func (c *Config) checkClients(r *report, env environment) {
 		checkCredentials(r, env, key, &c.Clients[i])
 		checkClientExtras(r, key, cl)
 		checkRedirects(r, key, cl)
-		c.checkScopes(r, key+".scopes", cl.Scopes)
+		c.checkAppScopes(r, key+".scopes", cl.Scopes)
 		for j, id := range cl.Sources {
 			switch {
 			case id == "": // reported while reading
@@ -226,10 +238,8 @@ func checkRedirects(r *report, key string, cl Client) {
 			r.add(at, "stands there twice; remove one")
 		case u.Scheme == "https" && u.Host != "":
 		case u.Scheme == "http" && u.Hostname() != "" && Loopback(u.Hostname()):
-			// RFC 8252 §7.3 speaks of the addresses; localhost may be another machine.
-			if _, err := netip.ParseAddr(u.Hostname()); err == nil {
-				loopback = true
-			}
+			// localhost too, which is not recommended and may be used (RFC 8252 §8.3).
+			loopback = loopback || anyPort(u)
 		case u.Scheme == "http":
 			r.add(at, "must be https; http is for loopback addresses alone")
 		case !strings.Contains(u.Scheme, "."):
@@ -239,6 +249,15 @@ func checkRedirects(r *report, key string, cl Client) {
 		}
 	}
 	if cl.AnyLoopbackPort && !loopback {
-		r.add(key+".any_loopback_port", "does nothing without a redirect URI on http://127.0.0.1 or http://[::1]; add one or remove this")
+		r.add(key+".any_loopback_port", "does nothing without a redirect URI on http://127.0.0.1, http://[::1] or http://localhost; add one or remove this")
 	}
+}
+
+// anyPort names the hosts of which the port may vary, as they are compared.
+func anyPort(u *url.URL) bool {
+	switch u.Hostname() {
+	case "127.0.0.1", "::1", "localhost":
+		return true
+	}
+	return false
 }

@@ -43,7 +43,7 @@ func (c *Config) checkSignIn(r *report, key string, s *Source) {
 		if len(up.Scopes) == 0 {
 			r.add(at+".scopes", "is missing; name the scopes that need a surer sign-in, such as patient/DocumentReference.rs")
 		}
-		c.checkScopes(r, at+".scopes", up.Scopes)
+		c.checkAppScopes(r, at+".scopes", up.Scopes)
 		if len(up.ACR) == 0 && len(up.AMR) == 0 {
 			r.add(at, "needs acr or amr: what the provider must say of such a sign-in")
 		}

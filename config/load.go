@@ -20,12 +20,21 @@ const maxFile = 1 << 20
 // Load reads, checks and completes the file at path. Its error is an *Error
 // with every problem of the file, unless the file cannot be read at all.
 // Relative paths in the file are relative to the file.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadWith(path, Checks{}) }
+
+// Checks are judgements that this package cannot make itself.
+type Checks struct {
+	// Scope says why one scope that an app may ask for is none; nil: any is good.
+	Scope func(scope string) error
+}
+
+// LoadWith is Load with more checks, whose findings stand among the others.
+func LoadWith(path string, more Checks) (*Config, error) {
 	data, err := readFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	return parse(path, data, environment{dir: filepath.Dir(path), lookup: os.LookupEnv, readFile: readFile, stat: os.Stat})
+	return parse(path, data, environment{dir: filepath.Dir(path), lookup: os.LookupEnv, readFile: readFile, stat: os.Stat, more: more})
 }
 
 // environment is what a file may refer to.
@@ -34,6 +43,7 @@ type environment struct {
 	lookup   func(name string) (string, bool)
 	readFile func(path string, limit int64) ([]byte, error)
 	stat     func(path string) (os.FileInfo, error)
+	more     Checks
 }
 
 // path makes a path of the file usable from anywhere.
@@ -47,6 +57,7 @@ func (e environment) path(p string) string {
 // parse is Load without the file.
 func parse(name string, data []byte, env environment) (*Config, error) {
 	r := newReport(name)
+	r.more = env.more
 	c := defaults()
 	body := document(r, data)
 	if body != nil {

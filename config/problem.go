@@ -50,6 +50,7 @@ type report struct {
 	problems []Problem
 	at       map[string]position // where each key's value stands
 	broken   map[string]bool
+	more     Checks
 }
 
 func newReport(file string) *report {

@@ -32,6 +32,9 @@ func checkScopes(s string) error {
 	return err
 }
 
+// checks are what the configuration cannot judge itself.
+func checks() config.Checks { return config.Checks{Scope: checkScopes} }
+
 // register puts together where apps come from.
 func (w *wiring) register() (*registered, error) {
 	static, err := registry(w.cfg.Clients)

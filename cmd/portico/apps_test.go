@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/portico-fhir/portico/config"
 )
 
 // An app that registers the URL of its keys: they are fetched once, its
@@ -87,5 +90,47 @@ func TestKeysByURLFromRegistrationToToken(t *testing.T) {
 				t.Errorf("the keys were asked for %d times, want %d", got, c.asked)
 			}
 		})
+	}
+}
+
+// What the configuration takes, the registry takes, and the other way round.
+func TestClientsOfTheConfiguration(t *testing.T) {
+	path := writeConfig(t, 8080, `clients:
+  - {id: cli, name: CLI, type: public, redirect_uris: ["http://localhost/callback"], any_loopback_port: true, scopes: [openid, patient/Observation.rs]}
+`)
+	cfg, err := config.LoadWith(path, checks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	static, err := registry(cfg.Clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := static.Client(t.Context(), "cli")
+	if err != nil || !app.AllowsRedirect("http://localhost:49152/callback") || app.AllowsRedirect("http://127.0.0.1:49152/callback") {
+		t.Errorf("%+v, %v", app, err)
+	}
+
+	path = writeConfig(t, 8080, `clients:
+  - id: web
+    name: Web
+    type: public
+    redirect_uris: ["https://app.example/cb"]
+    scopes:
+      - openid
+      - patient/Observation.read
+      - patient/observation.rs
+      - patient/Observation.sr
+      - email
+`)
+	_, err = config.LoadWith(path, checks())
+	var problems *config.Error
+	if !errors.As(err, &problems) || len(problems.Problems) != 3 {
+		t.Fatalf("%v", err)
+	}
+	for i, want := range []string{"patient/observation.rs", "patient/Observation.sr", "email"} {
+		if p := problems.Problems[i]; p.Line != 17+i || p.Column != 9 || !strings.Contains(p.Text, want) {
+			t.Errorf("%v, want line %d and %s", p, 17+i, want)
+		}
 	}
 }

@@ -48,7 +48,7 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 		say(std.err, "portico keys rotate: -alg must be %s\n", strings.Join(token.Algorithms(), " or "))
 		return errUsage
 	}
-	cfg, err := config.Load(*path)
+	cfg, err := config.LoadWith(*path, checks())
 	if err != nil {
 		return loadError(err)
 	}

@@ -23,7 +23,7 @@ func runServe(ctx context.Context, args []string, std streams) error {
 	if err := parseFlags(f, args, std.err); err != nil {
 		return err
 	}
-	cfg, err := config.Load(*path)
+	cfg, err := config.LoadWith(*path, checks())
 	if err != nil {
 		return loadError(err)
 	}

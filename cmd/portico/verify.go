@@ -42,7 +42,7 @@ func runVerify(ctx context.Context, args []string, std streams) error {
 	if err := parseFlags(f, args, std.err); err != nil {
 		return err
 	}
-	cfg, err := config.Load(o.config)
+	cfg, err := config.LoadWith(o.config, checks())
 	if err != nil {
 		return loadError(err)
 	}

@@ -19,7 +19,7 @@ func TestManagingARegistration(t *testing.T) {
 	other := h.register(good(nil))
 
 	for name, c := range map[string]struct{ url, token string }{
-		"no token": {url, ""}, "a wrong token": {url, "x" + token[1:]}, "another app's token": {url, other.text("registration_access_token")},
+		"no token": {url, ""}, "a wrong token": {url, "." + token[1:]}, "another app's token": {url, other.text("registration_access_token")},
 		"an unknown app": {h.public.URL + "/oauth/register/nobody", token}, "the client secret": {url, secret},
 		"a configured app": {h.public.URL + "/oauth/register/configured", token}, "a broken escape": {h.public.URL + "/oauth/register/%2f", token},
 	} {

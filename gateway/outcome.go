@@ -17,6 +17,29 @@ import (
 // writeOutcome is the one place where errors become FHIR: an OperationOutcome
 // with the sentence for the caller and nothing else.
 func writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
+	writeOutcomeStatus(w, r, err, statusOf(err))
+}
+
+// LongURL answers a URL beyond MaxLink with 414 (RFC 9110 §15.5.15), if it is
+// one of the FHIR API: no handler below sees it.
+func LongURL(w http.ResponseWriter, r *http.Request) bool {
+	if !strings.HasPrefix(r.URL.Path, "/fhir/") {
+		return false
+	}
+	cors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeOutcomeStatus(w, r, fault.New(fault.TooLarge, handler.LongURLText), http.StatusRequestURITooLong)
+	})).ServeHTTP(w, r)
+	return true
+}
+
+// When apps may try again, in seconds: soon after an outage, later when there
+// were too many requests (RFC 9110 §10.2.3).
+const (
+	retryUnavailable = "10"
+	retryTooMany     = "30"
+)
+
+func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, status int) {
 	text := fault.PublicOf(err)
 	kind := fault.KindOf(err)
 	if text == "" || kind == fault.Internal {
@@ -38,9 +61,13 @@ func writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`) // RFC 6750 §3.1
 	case fault.MethodNotAllowed:
 		header.Set("Allow", "GET, HEAD, POST")
+	case fault.Unavailable:
+		header.Set("Retry-After", retryUnavailable)
+	case fault.TooMany:
+		header.Set("Retry-After", retryTooMany)
 	default:
 	}
-	w.WriteHeader(statusOf(err))
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client is gone if this fails
 	}

@@ -158,7 +158,7 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	root, err := handler.Wrap(handler.Options{
 		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
 		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
-		MaxURL: gateway.MaxLink,
+		MaxURL: gateway.MaxLink, LongURL: gateway.LongURL,
 	})
 	if err != nil {
 		return nil, err

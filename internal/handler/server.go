@@ -28,6 +28,9 @@ type Options struct {
 	Now    func() time.Time             // time.Now when nil
 	Rand   io.Reader                    // crypto/rand when nil
 	MaxURL int                          // DefaultMaxURL when 0
+	// LongURL answers a URL beyond MaxURL, with status 414; false leaves it to a
+	// line of text. Nil: always that.
+	LongURL func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // Wrap puts around the routes what every request gets, whatever it is: an id,
@@ -108,17 +111,23 @@ func (h *outer) serve(w *recorder, r *http.Request) {
 		return nil
 	}, func(w http.ResponseWriter, r *http.Request, err error) {
 		if errors.Is(err, errURLTooLong) {
+			if h.o.LongURL != nil && h.o.LongURL(w, r) {
+				return
+			}
 			// RFC 9110 §15.5.15; no protocol error says it better than the status.
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.WriteHeader(http.StatusRequestURITooLong)
-			fmt.Fprintln(w, fault.PublicOf(err)) //nolint:errcheck // the client is gone if this fails
+			fmt.Fprintln(w, LongURLText) //nolint:errcheck // the client is gone if this fails
 			return
 		}
 		h.o.Error(w, r, err)
 	}).ServeHTTP(w, r)
 }
 
-var errURLTooLong = fault.New(fault.TooLarge, "The URL is too long. Send long searches as POST to _search.")
+var errURLTooLong = fault.New(fault.TooLarge, LongURLText)
+
+// LongURLText is what to do about a URL beyond MaxURL.
+const LongURLText = "The URL is too long. Send long searches as POST to _search."
 
 // headers sets the defaults that are safe for an API answer; pages widen the
 // Content-Security-Policy for themselves.

@@ -110,6 +110,9 @@ func checkEntry(raw []byte) error {
 			return errors.New("has a text that is empty or too long")
 		}
 	}
+	if e.Role != nil && !isRole(*e.Role) {
+		return errors.New("has a role that is neither launch nor an absolute URI")
+	}
 	if e.Type != nil && own(*e.Type) {
 		return errors.New("must not be a Patient or an Encounter: these are members of the launch itself")
 	}
@@ -126,6 +129,16 @@ func checkEntry(raw []byte) error {
 		return errors.New("has a type that is not that of its reference")
 	}
 	return nil
+}
+
+// isRole takes what can name a role: launch is the one that the specification
+// defines, all others are absolute URIs (requirement 188).
+func isRole(role string) bool {
+	if role == "launch" {
+		return true
+	}
+	u, err := url.Parse(role)
+	return err == nil && u.IsAbs() && (u.Host != "" || u.Opaque != "")
 }
 
 func own(typ string) bool {

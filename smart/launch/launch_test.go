@@ -13,7 +13,7 @@ func good() launch.Context {
 		Patient: "p1", Encounter: "e1", Intent: "reconcile-medications", NeedPatientBanner: true, Tenant: "north", User: "Practitioner/d1",
 		StyleURL: "https://ehr.example/style.json",
 		FHIRContext: []json.RawMessage{
-			json.RawMessage(`{"reference":"ImagingStudy/i1"}`), json.RawMessage(`{"canonical":"http://x/Questionnaire/q|1","type":"Questionnaire","role":"questionnaire"}`),
+			json.RawMessage(`{"reference":"ImagingStudy/i1"}`), json.RawMessage(`{"canonical":"http://x/Questionnaire/q|1","type":"Questionnaire","role":"https://ehr.example/roles/questionnaire"}`),
 			json.RawMessage(`{"identifier":{"system":"s","value":"v"},"type":"ServiceRequest"}`),
 		},
 	}
@@ -49,6 +49,10 @@ func TestContextsThatAreRefused(t *testing.T) {
 		"null as context":           {entry(`null`), "must be an object"},
 		"an empty object":           {entry(`{}`), "needs reference, canonical or identifier"},
 		"a role alone":              {entry(`{"role":"launch"}`), "needs reference, canonical or identifier"},
+		"a role of our own making":  {entry(`{"reference":"ImagingStudy/i1","role":"comparison"}`), "neither launch nor an absolute URI"},
+		"a role that is a path":     {entry(`{"reference":"ImagingStudy/i1","role":"/roles/comparison"}`), "neither launch nor an absolute URI"},
+		"a role with a scheme only": {entry(`{"reference":"ImagingStudy/i1","role":"https:"}`), "neither launch nor an absolute URI"},
+		"an empty role":             {entry(`{"reference":"ImagingStudy/i1","role":""}`), "empty"},
 		"an empty reference":        {entry(`{"reference":""}`), "empty"},
 		"a number as reference":     {entry(`{"reference":7}`), "another type"},
 		"a Patient":                 {entry(`{"reference":"Patient/p1"}`), "must not be a Patient or an Encounter"},
@@ -76,6 +80,12 @@ func TestContextsThatAreRefused(t *testing.T) {
 	}
 	if err := (launch.Context{Patient: "p"}).Check(); err != nil {
 		t.Errorf("a patient alone: %v", err)
+	}
+	for _, role := range []string{"launch", "urn:oid:1.2.3", "https://ehr.example/roles/comparison"} {
+		c := launch.Context{Patient: "p", FHIRContext: []json.RawMessage{json.RawMessage(`{"reference":"ImagingStudy/i1","role":"` + role + `"}`)}}
+		if err := c.Check(); err != nil {
+			t.Errorf("role %s: %v", role, err)
+		}
 	}
 	local := good()
 	local.StyleURL = "http://localhost:8081/s.json"

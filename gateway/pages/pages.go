@@ -62,7 +62,7 @@ func New(o Options) (*Pages, error) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	p := &Pages{sources: o.Sources, now: o.Now, assets: assets, pages: map[string]*template.Template{}}
-	for _, name := range []string{"home", "choose", "provider", "consent", "problem", "signout", "notfound"} {
+	for _, name := range []string{"home", "choose", "provider", "consent", "problem", "signout", "notfound", "connected"} {
 		t, err := template.ParseFS(web.Templates, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("pages: template %s: %w", name, err)

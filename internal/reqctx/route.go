@@ -13,7 +13,7 @@ type Router struct {
 var fixed = map[string]bool{
 	"/": true, "/livez": true, "/readyz": true, "/metrics": true, "/favicon.ico": true,
 	"/oauth/authorize": true, "/oauth/token": true, "/oauth/continue": true, "/oauth/patient": true,
-	"/oauth/consent": true, "/oauth/jwks": true, "/oauth/introspect": true, "/oauth/revoke": true,
+	"/oauth/consent": true, "/oauth/connected": true, "/oauth/connected/stop": true, "/oauth/jwks": true, "/oauth/introspect": true, "/oauth/revoke": true,
 	"/oauth/register": true, "/oauth/developer/check-assertion": true, "/oauth/developer/refusals": true, "/oauth/userinfo": true,
 	"/.well-known/openid-configuration": true,
 	"/login/start":                      true, "/login/callback": true, "/logout": true,

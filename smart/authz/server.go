@@ -75,6 +75,8 @@ type Options struct {
 	Signer               *token.Signer
 	Pending              PendingStore
 	Refresh              token.RefreshStore
+	Connections          token.Connections // what people may look at and stop
+	ConnectedPage        ConnectedPage
 	Sessions             Sessions              // for refresh tokens that end with the sign-in
 	Singles              token.AccessStore     // access tokens that nobody gave a code for
 	Keys                 client.KeySource      // of clients that authenticate with private_key_jwt
@@ -123,6 +125,7 @@ type Server struct {
 	grants map[string]grantHandler
 
 	assertions *client.Assertions
+	sameOrigin *http.CrossOriginProtection
 
 	answered *answered
 
@@ -141,6 +144,10 @@ func New(o Options) (*Server, error) {
 		o: o, base: issuer.Path, secure: issuer.Scheme == "https",
 		answered: &answered{last: map[string]*outcome{}}, noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
 		begun: rate.New(maxBegun, time.Minute),
+	}
+	s.sameOrigin = http.NewCrossOriginProtection()
+	if err := s.sameOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
+		return nil, fmt.Errorf("authz: Issuer: %w", err)
 	}
 	s.assertions, err = client.NewAssertions(client.AssertionOptions{Keys: o.Keys, Used: o.Used, Audiences: s.audiences(), Now: o.Now})
 	if err != nil {
@@ -164,6 +171,9 @@ func checkOptions(o *Options) (*url.URL, error) {
 		if missing {
 			return nil, fmt.Errorf("authz: %s is needed", name)
 		}
+	}
+	if (o.Connections == nil) != (o.ConnectedPage == nil) {
+		return nil, errors.New("authz: Connections and ConnectedPage go together")
 	}
 	issuer, err := checkURL(o.Issuer)
 	if err != nil {
@@ -236,6 +246,10 @@ func (s *Server) Mount(r *mux.Router) {
 	page(pathPatient, s.takePatient, http.MethodPost)
 	page(pathConsent, s.showConsent, http.MethodGet)
 	page(pathConsent, s.takeConsent, http.MethodPost)
+	if s.o.Connections != nil {
+		page(pathConnected, s.showConnected, http.MethodGet)
+		page(pathStop, s.takeStop, http.MethodPost)
+	}
 
 	r.Handle(pathToken, crossOrigin(http.MethodPost, handler.Adapt(s.noting("token", s.serveToken), writeError)))
 	r.Handle(pathPAR, crossOrigin(http.MethodPost, handler.Adapt(s.noting("par", s.servePAR), writeError)))

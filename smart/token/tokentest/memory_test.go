@@ -7,6 +7,10 @@ import (
 	"github.com/portico-fhir/portico/smart/token/tokentest"
 )
 
+func TestMemoryConnections(t *testing.T) {
+	tokentest.RunConnections(t, func(*testing.T) tokentest.ConnectionsKeeper { return tokentest.NewMemory() })
+}
+
 func TestMemoryPassesTheSuite(t *testing.T) {
 	t.Parallel()
 	tokentest.RunStore(t, func(*testing.T) token.Store { return tokentest.NewMemory() })

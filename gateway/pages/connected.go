@@ -1,0 +1,59 @@
+package pages
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/portico-fhir/portico/smart/authz"
+)
+
+var _ authz.ConnectedPage = (*Pages)(nil)
+
+// connectedApp is one app on the page of connected apps.
+type connectedApp struct {
+	ID, Grant, App, Owner, Patient string
+	Since, Until                   string
+	Sees                           []string
+}
+
+// Connected implements authz.ConnectedPage.
+func (p *Pages) Connected(w http.ResponseWriter, _ *http.Request, v authz.ConnectedView) error {
+	d := struct {
+		frame
+		Stop, Source, Which string
+		Apps                []connectedApp
+		Others              []place
+		Stopped             bool
+	}{
+		frame: p.frame("Your connected apps – "+plain(v.Source), plain(v.Source), plain(v.Person)),
+		Stop:  v.Stop, Source: plain(v.Source), Which: v.ID, Stopped: v.Stopped,
+	}
+	d.SignOut = ownPath(v.SignOut)
+	for _, o := range v.Others {
+		d.Others = append(d.Others, place{Name: plain(o.Name), Address: ownPath(v.Address(o.ID))})
+	}
+	for i, a := range v.Apps {
+		one := connectedApp{
+			ID: "app-" + string(rune('a'+i%26)) + strings.Repeat("x", i/26), Grant: a.Grant, App: appName(a.App), Owner: plain(a.Owner),
+			Patient: plain(a.Patient), Since: a.Since.UTC().Format("2 January 2006"), Until: openEnd,
+		}
+		if !a.Until.IsZero() {
+			one.Until = a.Until.UTC().Format("2 January 2006")
+		}
+		for _, s := range a.Scopes {
+			label := "The whole record"
+			if s.Type != "*" {
+				label = wording(s).label
+			}
+			if !slices.Contains(one.Sees, label) {
+				one.Sees = append(one.Sees, label)
+			}
+		}
+		d.Apps = append(d.Apps, one)
+	}
+	return p.draw(w, "connected", http.StatusOK, "", d)
+}
+
+// place is another health system whose connected apps are on a page of their own.
+type place struct{ Name, Address string }

@@ -89,6 +89,26 @@ const stories = {
     await page.getByText("Nothing was shared").waitFor();
   },
 
+  async "an app is stopped"(page) {
+    await connect(page);
+    await signIn(page, env.login);
+    await page.waitForSelector("button[value=allow]");
+    const home = new URL(page.url()).origin;
+    await allow(page);
+    await arrived(page);
+    const back = await page.context().newPage();
+    await back.goto(`${home}/`);
+    await back.getByRole("link", { name: "your connected apps" }).click();
+    await back.getByRole("heading", { name: "Your connected apps" }).waitFor();
+    await look(back, "connected-apps");
+    await back.getByRole("button", { name: /^Stop / }).first().click();
+    await back.getByText("The app is stopped.").waitFor();
+    await look(back, "connected-apps-stopped");
+    await back.close();
+    await page.reload();
+    check(!(await page.getByText("mg/dL").first().isVisible().catch(() => false)), "a stopped app still shows results after a reload");
+  },
+
   async "a clinician opens the app from the EHR"(page) {
     await page.goto(`${env.ehr}/`);
     const open = page.locator("button[name=patient]").first();

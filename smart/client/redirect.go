@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -73,9 +74,19 @@ func responseParams() []string {
 	return []string{"code", "state", "iss", "error", "error_description", "error_uri", "response"}
 }
 
+// maxRedirect bounds what every authorization request has to carry.
+const maxRedirect = 2000
+
+// hostForm is what a Content-Security-Policy can name too, as the consent page
+// has to: letters, digits, dots, hyphens and a port, or an IPv6 address.
+var hostForm = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?$`)
+
 // checkRedirect says why uri cannot be registered (RFC 6749 §3.1.2, RFC 8252
 // §7, RFC 9700 §2.1); nil when it can.
 func checkRedirect(uri string) error {
+	if len(uri) > maxRedirect {
+		return fmt.Errorf("it must not be longer than %d characters", maxRedirect)
+	}
 	if uri == "" || !printable(uri) || strings.ContainsAny(uri, `\"<>^{|}`+"`") {
 		return errors.New("it must be printable ASCII without spaces, backslashes and quotes")
 	}
@@ -120,6 +131,9 @@ func checkScheme(uri string, u *url.URL) error {
 	case u.Scheme == "https":
 		if u.Hostname() == "" {
 			return errors.New("it has no host")
+		}
+		if !hostForm.MatchString(u.Host) {
+			return errors.New("its host must be a name or an address")
 		}
 		return nil
 	case u.Scheme == "http":

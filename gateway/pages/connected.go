@@ -3,7 +3,6 @@ package pages
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/portico-fhir/portico/smart/authz"
 )
@@ -12,9 +11,9 @@ var _ authz.ConnectedPage = (*Pages)(nil)
 
 // connectedApp is one app on the page of connected apps.
 type connectedApp struct {
-	ID, Grant, App, Owner, Patient string
-	Since, Until                   string
-	Sees                           []string
+	Grant, App, Owner, Patient string
+	Since, Until               string
+	Sees                       []string
 }
 
 // Connected implements authz.ConnectedPage.
@@ -33,9 +32,9 @@ func (p *Pages) Connected(w http.ResponseWriter, _ *http.Request, v authz.Connec
 	for _, o := range v.Others {
 		d.Others = append(d.Others, place{Name: plain(o.Name), Address: ownPath(v.Address(o.ID))})
 	}
-	for i, a := range v.Apps {
+	for _, a := range v.Apps {
 		one := connectedApp{
-			ID: "app-" + string(rune('a'+i%26)) + strings.Repeat("x", i/26), Grant: a.Grant, App: appName(a.App), Owner: plain(a.Owner),
+			Grant: a.Grant, App: appName(a.App), Owner: plain(a.Owner),
 			Patient: plain(a.Patient), Since: a.Since.UTC().Format("2 January 2006"), Until: openEnd,
 		}
 		if !a.Until.IsZero() {

@@ -36,7 +36,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const attacker, victim = "p-00001", "p-00005" // they share a group visit
+// The one who asks is a child with a small record, so that each answer is small;
+// the other one takes part in a group visit.
+const attacker, victim = "p-00003", "p-00005"
 
 // hospital is an EHR with ten made-up patients.
 type hospital struct {
@@ -134,13 +136,9 @@ func TestPorticoHolds(t *testing.T) {
 	g := h.honest(t)
 	modes := []ehr.Mode{0, ehr.IgnorePatient | ehr.IgnoreID | ehr.WrongTotal | ehr.AbsoluteURLs, ehr.ForeignRows | ehr.ExtraIncludes}
 	if os.Getenv("PORTICO_TEST_SERVICES") != "" { // the thorough run
-		for m := ehr.Mode(1); m <= ehr.AllModes; m <<= 1 {
-			// DisguisedRead gives the own resources other ids: an EHR that lies about
-			// whose a resource is cannot be seen through.
-			if m&(ehr.DisguisedRead|ehr.Slow|ehr.Drip|ehr.EndlessPages|ehr.Drop|ehr.DropMidBody|ehr.WrongLength|ehr.ShortLength) == 0 {
-				modes = append(modes, m)
-			}
-		}
+		// DisguisedRead is in none: it gives the own resources other ids, and an EHR
+		// that lies about whose a resource is cannot be seen through.
+		modes = append(modes, ehr.CaseSpoofedKeys|ehr.EscapedKeys|ehr.NoSearchMode|ehr.ElsewhereURLs, ehr.DuplicateKeys|ehr.IgnorePatient, ehr.ChattyOutcome)
 	}
 	for _, mode := range modes {
 		t.Run(fmt.Sprintf("mode %b", mode), func(t *testing.T) {

@@ -46,20 +46,10 @@ func (s *Store) UseRefresh(ctx context.Context, d token.Digest, now time.Time) (
 		if err != nil {
 			return err
 		}
-		var row grantRow
-		err = tx.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id
-			WHERE r.digest = ? AND r.used <> 0`, d[:]).Scan(row.targets()...)
-		if err != nil {
-			return notFound(err)
-		}
-		grant = row.grant()
-		if won {
-			return nil
-		}
 		// RFC 9700 §4.14.2: who used it first, the app or a thief, nobody can
-		// tell.
-		replayed = true
-		_, err = tx.ExecContext(ctx, `UPDATE grants SET revoked = ? WHERE id = ? AND revoked = 0`, stamp(now), grant.ID)
+		// tell, so a second use ends the grant.
+		grant, err = s.spent(ctx, tx, `refresh_tokens`, d, won, now)
+		replayed = err == nil && !won
 		return err
 	})
 	switch {

@@ -76,20 +76,10 @@ func (s *Store) UseCode(ctx context.Context, d token.Digest, now time.Time) (tok
 		if err != nil {
 			return err
 		}
-		var row grantRow
-		err = tx.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM codes c JOIN grants g ON g.id = c.grant_id
-			WHERE c.digest = ? AND c.used <> 0`, d[:]).Scan(row.targets()...)
-		if err != nil {
-			return notFound(err)
-		}
-		grant = row.grant()
-		if found {
-			return nil
-		}
 		// RFC 6749 §4.1.2: a code that is used more than once revokes what was
 		// issued for it.
-		replayed = true
-		_, err = tx.ExecContext(ctx, `UPDATE grants SET revoked = ? WHERE id = ? AND revoked = 0`, stamp(now), grant.ID)
+		grant, err = s.spent(ctx, tx, `codes`, d, found, now)
+		replayed = err == nil && !found
 		return err
 	})
 	switch {
@@ -100,6 +90,24 @@ func (s *Store) UseCode(ctx context.Context, d token.Digest, now time.Time) (tok
 	default:
 		return code, grant, nil
 	}
+}
+
+// spent gives the grant of a code or refresh token that was just used up, or
+// had been before: won tells which. What was used before revokes the grant, in
+// the same transaction. table is one of ours, never text from outside.
+func (*Store) spent(ctx context.Context, tx *sql.Tx, table string, d token.Digest, won bool, now time.Time) (token.Grant, error) {
+	var row grantRow
+	err := tx.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM `+table+` t JOIN grants g ON g.id = t.grant_id
+		WHERE t.digest = ? AND t.used <> 0`, d[:]).Scan(row.targets()...)
+	if err != nil {
+		return token.Grant{}, notFound(err)
+	}
+	grant := row.grant()
+	if won {
+		return grant, nil
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE grants SET revoked = ? WHERE id = ? AND revoked = 0`, stamp(now), grant.ID)
+	return grant, err
 }
 
 // takeCode uses up a good code of a good grant with one statement: of all who

@@ -52,7 +52,7 @@ func (d *running) command(name, code string, env ...string) *exec.Cmd {
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		d.t.Skipf("%s is not installed", program)
+		missing(d.t, program)
 	}
 	file := filepath.Join(d.t.TempDir(), name)
 	if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
@@ -61,6 +61,16 @@ func (d *running) command(name, code string, env ...string) *exec.Cmd {
 	cmd := exec.CommandContext(d.t.Context(), path, file)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.t.TempDir(), "PORTICO=" + d.url(0), "SOURCE=demo"}, env...)
 	return cmd
+}
+
+// missing ends a test for want of a program: make test brings it, so there its
+// absence is a failure.
+func missing(t *testing.T, program string) {
+	t.Helper()
+	if os.Getenv("PORTICO_TEST_SERVICES") != "" {
+		t.Fatalf("%s is not installed", program)
+	}
+	t.Skipf("needs make test: %s is not installed", program)
 }
 
 // objects reads JSON objects that stand one behind the other.
@@ -79,7 +89,7 @@ func objects(t *testing.T, text string) []map[string]any {
 
 func TestAppsDocumentShellBlocksRun(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
+		missing(t, "curl")
 	}
 	d := startDemo(t)
 	found := objects(t, d.program("discover.sh", block(t, "discover.sh")))
@@ -118,7 +128,7 @@ func TestAppsDocumentShellBlocksRun(t *testing.T) {
 
 func TestAppsDocumentProgramsRun(t *testing.T) {
 	if os.Getenv("PORTICO_TEST_SERVICES") == "" {
-		t.Skip("PORTICO_TEST_SERVICES is not set: these need node")
+		t.Skip("needs make test")
 	}
 	d := startDemo(t)
 	out := d.program("service.mjs", block(t, "service.mjs"))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -14,6 +15,7 @@ import (
 type exchange struct {
 	ctx   context.Context
 	src   *source
+	up    upstream.Reader // the source's upstream as this request sees it
 	grant token.Grant
 	who   guard.Who
 	ask   guard.Ask
@@ -60,7 +62,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log := reqctx.From(r.Context())
 	log.SetSource(src.ID)
 	return &exchange{
-		ctx: r.Context(), src: src, log: log, proven: map[string]bool{}, proofs: new(int),
+		ctx: r.Context(), src: src, up: src.Upstream, log: log, proven: map[string]bool{}, proofs: new(int),
 		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}
 }
@@ -69,7 +71,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 // of it is released.
 func (x *exchange) sub(ask guard.Ask) *exchange {
 	return &exchange{
-		ctx: x.ctx, src: x.src, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
+		ctx: x.ctx, src: x.src, up: x.up, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
 		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1,
 	}
 }

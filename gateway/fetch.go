@@ -30,7 +30,7 @@ type items = iter.Seq2[item, error]
 
 // narrow is step 4: the guard plans what is asked instead.
 func (g *Gateway) narrow(x *exchange) error {
-	known, err := x.src.Upstream.Capabilities(x.ctx)
+	known, err := x.up.Capabilities(x.ctx)
 	if err != nil {
 		known = nil // narrow with the parameters R4 defines; the check decides anyway
 	}
@@ -105,13 +105,13 @@ func (g *Gateway) call(x *exchange, p pending, room int, found item, yield func(
 	var err error
 	switch {
 	case p.URL != "":
-		answer, err = x.src.Upstream.Next(x.ctx, p.URL)
+		answer, err = x.up.Next(x.ctx, p.URL)
 	case call.ID != "":
 		return g.direct(x, call.ID, found, yield)
 	case p.Call > 0 && room > 0 && !x.follows():
-		answer, err = x.src.Upstream.Search(x.ctx, found.plan.Ask.Type, call.Limited(room))
+		answer, err = x.up.Search(x.ctx, found.plan.Ask.Type, call.Limited(room))
 	default:
-		answer, err = x.src.Upstream.Search(x.ctx, found.plan.Ask.Type, call.Query)
+		answer, err = x.up.Search(x.ctx, found.plan.Ask.Type, call.Query)
 	}
 	return g.bundle(x, answer, err, found, yield)
 }
@@ -120,7 +120,7 @@ func (g *Gateway) call(x *exchange, p pending, room int, found item, yield func(
 // one that the upstream does not give us, or not as FHIR JSON: that would tell
 // that it is there.
 func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, error) bool) bool {
-	answer, err := x.src.Upstream.Read(x.ctx, found.plan.Ask.Type, id)
+	answer, err := x.up.Read(x.ctx, found.plan.Ask.Type, id)
 	switch kind := fault.KindOf(err); {
 	case err != nil && kind == fault.NotFound:
 		return true
@@ -168,7 +168,7 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 				return yield(item{}, err)
 			}
 			if next != "" && x.counts.released == released { // an empty page is none
-				answer, err = x.src.Upstream.Next(x.ctx, next)
+				answer, err = x.up.Next(x.ctx, next)
 				continue
 			}
 		}
@@ -187,7 +187,7 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 		case page == maxPages:
 			return yield(item{}, fault.New(fault.Unsupported, "There are too many results for one answer; narrow the search."))
 		}
-		answer, err = x.src.Upstream.Next(x.ctx, next)
+		answer, err = x.up.Next(x.ctx, next)
 	}
 }
 

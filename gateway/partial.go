@@ -18,7 +18,7 @@ import (
 // withheld matches the search.
 func (g *Gateway) worthwhile(x *exchange, url string, found item) (string, error) {
 	for range maxPages {
-		answer, err := x.src.Upstream.Next(x.ctx, url)
+		answer, err := x.up.Next(x.ctx, url)
 		if err != nil {
 			return "", err
 		}

@@ -30,6 +30,61 @@ type Reader interface {
 	Capabilities(ctx context.Context) (*Capabilities, error)
 }
 
+// Historian gives old versions, of an upstream that keeps them.
+type Historian interface {
+	// VRead gives one version of a resource. A missing one is a fault of kind
+	// NotFound; an upstream without versions is NotFound as well.
+	VRead(ctx context.Context, typ, id, version string) (*Answer, error)
+	// History gives the first page of a resource's history, a Bundle; further
+	// ones come by Reader.Next. query is already encoded.
+	History(ctx context.Context, typ, id, query string) (*Answer, error)
+}
+
+// Writer changes resources. Faults: Conflict when ifMatch does not fit the
+// current version (412 or 409 of the upstream), Invalid when the upstream
+// refuses the content, NotFound when there is nothing to change.
+type Writer interface {
+	// Create stores a new resource; the upstream gives the id.
+	Create(ctx context.Context, typ string, body []byte) (*Written, error)
+	// Update replaces a resource if its version is still ifMatch, an ETag as it
+	// came in an Answer.
+	Update(ctx context.Context, typ, id string, body []byte, ifMatch string) (*Written, error)
+	// Delete removes a resource if its version is still ifMatch.
+	Delete(ctx context.Context, typ, id, ifMatch string) (*Written, error)
+}
+
+// Written is what the upstream says of a change it has made.
+type Written struct {
+	ID           string // of the resource
+	ETag         string // of its new version, "" when absent
+	LastModified time.Time
+	Body         []byte // the resource as stored, nil when the upstream gives none
+}
+
+// Opener streams a file, such as a Binary or what an attachment's URL names.
+type Opener interface {
+	// Open asks for an absolute URL inside the upstream's base, or inside one
+	// of the other places configured for its attachments. A URL elsewhere is a
+	// fault of kind NotFound, and no credentials go there.
+	Open(ctx context.Context, url string, want FileRequest) (*File, error)
+}
+
+// FileRequest is what of the app's request is passed on.
+type FileRequest struct {
+	Accept string // a list of media types, "" for any
+	Range  string // as in the app's header, checked to be one range of bytes, or ""
+}
+
+// File is a successful answer (200 or 206). Body must be closed.
+type File struct {
+	Body         io.ReadCloser
+	ContentType  string // as sent by the upstream, "" when absent
+	Length       int64  // of Body in bytes, -1 when unknown
+	ContentRange string // "" unless a part was given
+	ETag         string
+	LastModified time.Time
+}
+
 // Answer is a successful answer (2xx). Body must be closed.
 type Answer struct {
 	Body         io.ReadCloser // FHIR JSON, not yet examined

@@ -28,10 +28,25 @@ func (c *Config) check(r *report, env environment) {
 }
 
 // SealKeyBytes gives the 32 bytes of the seal key.
-func (c *Config) SealKeyBytes() ([]byte, error) {
-	key, err := base64.StdEncoding.Strict().DecodeString(c.SealKey.Reveal())
+func (c *Config) SealKeyBytes() ([]byte, error) { return sealKey(c.SealKey) }
+
+// OlderSealKeys gives the 32 bytes of each key that sealed before.
+func (c *Config) OlderSealKeys() ([][]byte, error) {
+	var out [][]byte
+	for _, s := range c.SealKeysBefore {
+		key, err := sealKey(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, key)
+	}
+	return out, nil
+}
+
+func sealKey(s Secret) ([]byte, error) {
+	key, err := base64.StdEncoding.Strict().DecodeString(s.Reveal())
 	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("config: seal_key is not base64 of 32 bytes")
+		return nil, fmt.Errorf("config: a seal key is not base64 of 32 bytes")
 	}
 	return key, nil
 }
@@ -44,6 +59,20 @@ func (c *Config) checkSealKey(r *report) {
 	}
 	if _, err := c.SealKeyBytes(); err != nil {
 		r.add("seal_key", "must be 32 bytes in base64; %s", do)
+	}
+	for i, before := range c.SealKeysBefore {
+		key := item("seal_keys_before", i)
+		if before.IsZero() { // reported while reading
+			continue
+		}
+		if _, err := sealKey(before); err != nil {
+			r.add(key, "must be 32 bytes in base64, as seal_key was before it was replaced")
+			continue
+		}
+		same := func(other Secret) bool { return before.Equal(other) }
+		if same(c.SealKey) || slices.ContainsFunc(c.SealKeysBefore[:i], same) {
+			r.add(key, "is the same key as another one; remove it")
+		}
 	}
 }
 

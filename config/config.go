@@ -18,7 +18,8 @@ type Config struct {
 	InsecurePlainHTTP bool               `yaml:"insecure_plain_http"`
 	TrustedProxies    []netip.Prefix     `yaml:"trusted_proxies"`
 	Store             Store              `yaml:"store"`
-	SealKey           Secret             `yaml:"seal_key"` // base64 of 32 bytes; see SealKeyBytes
+	SealKey           Secret             `yaml:"seal_key"`         // base64 of 32 bytes; see SealKeyBytes
+	SealKeysBefore    []Secret           `yaml:"seal_keys_before"` // open what was sealed before a rotation; see OlderSealKeys
 	Sessions          Sessions           `yaml:"sessions"`
 	Tokens            Tokens             `yaml:"tokens"`
 	IdentityProviders []IdentityProvider `yaml:"identity_providers"`

@@ -80,7 +80,11 @@ func (w *wiring) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("seal_key: %w", err)
 	}
-	if w.ring, err = seal.NewRing(key); err != nil {
+	older, err := w.cfg.OlderSealKeys()
+	if err != nil {
+		return fmt.Errorf("seal_keys_before: %w", err)
+	}
+	if w.ring, err = seal.NewRing(key, older...); err != nil {
 		return err
 	}
 	for _, s := range w.cfg.Sources {

@@ -4,14 +4,14 @@
 // must not know what is inside or where a sealed value travels.
 //
 // Format: one byte of format (1), eight bytes of key id, then AES-256-GCM with
-// a random 96-bit nonce in front (SP 800-38D section 8.2.2). Everything before
+// a 96-bit nonce in front, random (SP 800-38D section 8.2.2) or, where the same
+// value must look the same, made from what is sealed (steady.go). Everything before
 // the nonce is authenticated together with the purpose and the caller's
 // additional data. With random nonces a key must be replaced long before it
 // has sealed 2^32 values.
 package seal
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -82,14 +82,19 @@ func (r *Ring) For(purpose string) (*Sealer, error) {
 		return nil, errors.New("seal: a purpose is required")
 	}
 	s := &Sealer{purpose: purpose, newest: r.keys[0].id, aeads: make(map[[idSize]byte]cipher.AEAD, len(r.keys))}
-	for _, k := range r.keys {
+	for i, k := range r.keys {
 		sub, err := hkdf.Key(sha256.New, k.secret[:], nil, "portico seal 1 for "+purpose, KeySize)
 		if err != nil {
 			return nil, fmt.Errorf("seal: derive: %w", err)
 		}
-		block, err := aes.NewCipher(sub)
+		block, err := blockOf(sub)
 		if err != nil {
-			return nil, fmt.Errorf("seal: cipher: %w", err)
+			return nil, err
+		}
+		if i == 0 {
+			if s.steady, err = newSteady(block, k.secret[:], purpose); err != nil {
+				return nil, err
+			}
 		}
 		aead, err := cipher.NewGCMWithRandomNonce(block)
 		if err != nil {
@@ -105,6 +110,7 @@ type Sealer struct {
 	purpose string
 	newest  [idSize]byte
 	aeads   map[[idSize]byte]cipher.AEAD
+	steady  steady // with the newest key
 }
 
 // Seal closes plaintext. bound is authenticated and not kept: Open needs the

@@ -167,3 +167,41 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestSteadyIsTheSameForTheSameAndOpensForNobodyElse(t *testing.T) {
+	old, fresh := sealer(t, "file", secret(1)), sealer(t, "file", secret(2), secret(1))
+	one := old.SealSteady([]byte("target"), "alice")
+	if again := sealer(t, "file", secret(1)).SealSteady([]byte("target"), "alice"); again != one {
+		t.Error("the same value looks different")
+	}
+	for name, other := range map[string]string{
+		"another target":  old.SealSteady([]byte("target2"), "alice"),
+		"another patient": old.SealSteady([]byte("target"), "alicf"),
+		"a moved border":  old.SealSteady([]byte("etarget"), "alic"),
+		"another key":     fresh.SealSteady([]byte("target"), "alice"),
+		"another purpose": sealer(t, "page", secret(1)).SealSteady([]byte("target"), "alice"),
+	} {
+		if other == one || other[12:28] == one[12:28] { // the nonce
+			t.Errorf("%s looks the same", name)
+		}
+	}
+	for name, row := range map[string]struct {
+		s      *seal.Sealer
+		sealed string
+		bound  string
+	}{
+		"another patient":    {old, one, "bob"},
+		"another purpose":    {sealer(t, "page", secret(1)), one, "alice"},
+		"a key that is gone": {sealer(t, "file", secret(2)), one, "alice"},
+		"a newer key":        {old, fresh.SealSteady([]byte("target"), "alice"), "alice"},
+	} {
+		if _, err := row.s.OpenText(row.sealed, row.bound); !errors.Is(err, seal.ErrOpen) {
+			t.Errorf("%s: it opens", name)
+		}
+	}
+	for name, s := range map[string]*seal.Sealer{"the same key": old, "an older key": fresh} {
+		if got, err := s.OpenText(one, "alice"); err != nil || string(got) != "target" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}

@@ -60,6 +60,10 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				return
 			}
 		}
+		if err := g.sameWork(x); err != nil {
+			yield(kept{}, err)
+			return
+		}
 		g.release(x, held, yield)
 	}
 }

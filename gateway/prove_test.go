@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
 )
@@ -117,5 +119,42 @@ func TestAProofThatIsNotFoundOnManyPagesIsNone(t *testing.T) {
 	}
 	if r := openOver(t, ehr, somewhere(t), 0).get("/Binary/file", alice); r.status != http.StatusNotFound {
 		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+// What an answer costs is seen in how long it takes.
+func TestForeignAndMissingCostTheUpstreamTheSame(t *testing.T) {
+	resources := append(twoRecords(),
+		`{"resourceType":"Device","id":"nobodys-`+mark+`"}`, `{"resourceType":"Specimen","id":"nobodys-`+mark+`"}`,
+		`{"resourceType":"Substance","id":"nobodys-`+mark+`","code":{"text":"x"}}`, `{"resourceType":"DeviceMetric","id":"nobodys-`+mark+`"}`,
+		`{"resourceType":"EnrollmentResponse","id":"nobodys-`+mark+`"}`, `{"resourceType":"EnrollmentResponse","id":"enrolled-`+mark+`","request":{"reference":"EnrollmentRequest/enrollmentrequest-`+bobID+`"}}`)
+	h := open(t, 0, resources...)
+	var asked atomic.Int64
+	h.ehr.MisbehaveWhen(0, func(*http.Request) bool { asked.Add(1); return false })
+	cost := func(path string) int64 {
+		before := asked.Load()
+		if r := h.get(path, alice); r.status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, r.status)
+		}
+		return asked.Load() - before
+	}
+	cost("/Observation/none") // the upstream's metadata are asked for with the first request
+	tried := 0
+	for _, raw := range resources {
+		r, err := fhir.ParseResource([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of what both are part of, the patient's own part is looked at as well.
+		if !strings.Contains(r.ID(), mark) || strings.Contains(r.ID(), "both") || !compartment.Of(r.Type()).Class.Served() {
+			continue
+		}
+		tried++
+		if foreign, missing := cost("/"+r.Type()+"/"+r.ID()), cost("/"+r.Type()+"/none-"+r.ID()); foreign != missing {
+			t.Errorf("%s/%s costs %d requests, a missing one %d", r.Type(), r.ID(), foreign, missing)
+		}
+	}
+	if tried < 60 {
+		t.Errorf("only %d resources tried", tried)
 	}
 }

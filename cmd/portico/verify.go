@@ -26,6 +26,7 @@ var errFailed = errors.New("something of the other patient was seen")
 type verifyOptions struct {
 	config, source, as, not string
 	json, html              string
+	pairs                   int
 }
 
 // runVerify is `portico verify`. It attacks in process, with a state of its own
@@ -37,6 +38,7 @@ func runVerify(ctx context.Context, args []string, std streams) error {
 	f.StringVar(&o.source, "source", "", "the `id` of the source; may be left out when there is one")
 	f.StringVar(&o.as, "as", "", "the Patient `id` as whom is asked")
 	f.StringVar(&o.not, "not", "", "the Patient `id` of whom nothing may be seen")
+	f.IntVar(&o.pairs, "pairs", 20, "how many `times` each foreign resource is timed against a missing one; 0 leaves the times out")
 	f.StringVar(&o.json, "json", "", "write the whole report as JSON to this `file`; it names patients")
 	f.StringVar(&o.html, "html", "", "write the whole report as a page to this `file`; it names patients")
 	if err := parseFlags(f, args, std.err); err != nil {
@@ -95,7 +97,7 @@ func verifySource(ctx context.Context, cfg *config.Config, o verifyOptions) (*ve
 	}
 	return verify.Run(ctx, verify.Options{
 		Gateway: a.Handler, Base: cfg.PublicURL + "/fhir/" + src.ID, Bearer: bearer, EHR: a.parts.upstreams[src.ID],
-		As: o.as, Not: o.not, Hosts: hosts, Now: time.Now,
+		As: o.as, Not: o.not, Hosts: hosts, Pairs: o.pairs, Now: time.Now,
 	})
 }
 

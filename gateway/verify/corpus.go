@@ -64,14 +64,22 @@ func families() []family {
 		{13, "modifiers", modifiers},
 		{14, "finding people", people},
 		{16, "override headers", overrides},
+		{17, "other formats", formats},
 		{18, "owner elements left out", hidden},
 		{19, "versions", versions},
 		{20, "operations", operations},
 		{21, "attachments", attachments},
 		{22, "plain reads", reads},
 		{23, "membership", membership},
+		{26, "every type", everyType},
 		{27, "batches", batches},
+		{30, "linked records", linked},
+		{31, "caches and versions", kept},
+		{34, "addresses", addresses},
+		{35, "provoked errors", provoked},
+		{36, "tokens that nobody issued", madeUp},
 		{37, "no token", noToken},
+		{38, "bodies of other kinds", bodies},
 	}
 }
 

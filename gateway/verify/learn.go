@@ -91,6 +91,14 @@ func (k *knowledge) search(ctx context.Context, ehr upstream.Reader, typ, by str
 }
 
 func (k *knowledge) page(answer *upstream.Answer) (next string, err error) {
+	return eachEntry(answer, func(r *fhir.Resource) {
+		if k.about(r) {
+			k.resource(r)
+		}
+	})
+}
+
+func eachEntry(answer *upstream.Answer, visit func(*fhir.Resource)) (next string, err error) {
 	defer func() { _ = answer.Body.Close() }()
 	reader := fhir.NewBundleReader(answer.Body, maxEntry)
 	for {
@@ -101,8 +109,8 @@ func (k *knowledge) page(answer *upstream.Answer) (next string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if e.Resource != nil && k.about(e.Resource) {
-			k.resource(e.Resource)
+		if e.Resource != nil {
+			visit(e.Resource)
 		}
 	}
 }
@@ -183,6 +191,53 @@ func (k *knowledge) without(other *knowledge) {
 	for typ, ids := range k.ids {
 		k.ids[typ] = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(other.ids[typ], id) })
 	}
+}
+
+// withoutDirectory takes away what stands in the EHR's directory as well, which
+// everybody may read: the clinic's telephone number, given as the patient's own.
+// Only whole texts are compared, so that nothing is taken away by chance.
+func (k *knowledge) withoutDirectory(ctx context.Context, ehr upstream.Reader) error {
+	for _, typ := range compartment.Types() {
+		if compartment.Of(typ).Class != compartment.Directory {
+			continue
+		}
+		answer, err := ehr.Search(ctx, typ, "")
+		if err := k.forget(ctx, ehr, answer, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget reads the pages of a directory type. One that the EHR does not have or
+// does not list takes nothing away.
+func (k *knowledge) forget(ctx context.Context, ehr upstream.Reader, answer *upstream.Answer, err error) error {
+	for page := 1; page <= maxPages; page++ {
+		switch kind := fault.KindOf(err); {
+		case err != nil && (kind == fault.NotFound || kind == fault.Invalid):
+			return nil
+		case err != nil:
+			return err
+		}
+		next, err := eachEntry(answer, k.public)
+		if err != nil || next == "" {
+			return err
+		}
+		answer, err = ehr.Next(ctx, next)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// public forgets the marks that stand in a resource which everybody may read.
+func (k *knowledge) public(r *fhir.Resource) {
+	r.Root().Descend(func(n fhir.Node) {
+		if n.IsString() {
+			delete(k.marks, n.Text())
+		}
+	})
 }
 
 func (k *knowledge) size() int { return len(k.marks) }

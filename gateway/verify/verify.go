@@ -32,7 +32,10 @@ type Options struct {
 	Hosts []string
 	// PerType is how many of Not's resources of each type are tried; 0 means 3.
 	PerType int
-	Now     func() time.Time
+	// Pairs is how many times each foreign resource is timed against a missing
+	// one, at least 17 for anything to be told; 0 leaves the times out.
+	Pairs int
+	Now   func() time.Time
 }
 
 // Report is what was tried and what was found.
@@ -112,6 +115,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("verify: learning about the patient who asks: %w", err)
 	}
 	victim.without(own)
+	if err := victim.withoutDirectory(ctx, o.EHR); err != nil {
+		return nil, fmt.Errorf("verify: learning about the directory: %w", err)
+	}
 	a := &attack{o: o, victim: victim, own: own}
 	if err := a.sane(ctx); err != nil {
 		return nil, err
@@ -119,6 +125,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	report := &Report{As: o.As, Not: o.Not, Began: began, Known: victim.size()}
 	for _, f := range families() {
 		done, err := a.family(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		report.Families = append(report.Families, done)
+	}
+	if o.Pairs > 0 {
+		done, err := a.timing(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -135,10 +135,15 @@ func TestPorticoHolds(t *testing.T) {
 	h := newHospital(t)
 	g := h.honest(t)
 	modes := []ehr.Mode{0, ehr.IgnorePatient | ehr.IgnoreID | ehr.WrongTotal | ehr.AbsoluteURLs, ehr.ForeignRows | ehr.ExtraIncludes}
-	if os.Getenv("PORTICO_TEST_SERVICES") != "" { // the thorough run
-		// DisguisedRead is in none: it gives the own resources other ids, and an EHR
-		// that lies about whose a resource is cannot be seen through.
-		modes = append(modes, ehr.CaseSpoofedKeys|ehr.EscapedKeys|ehr.NoSearchMode|ehr.ElsewhereURLs, ehr.DuplicateKeys|ehr.IgnorePatient, ehr.ChattyOutcome)
+	if os.Getenv("PORTICO_TEST_SERVICES") != "" { // the thorough run: every mode alone, and some together
+		modes = append(modes, ehr.CaseSpoofedKeys|ehr.EscapedKeys|ehr.NoSearchMode|ehr.ElsewhereURLs, ehr.DuplicateKeys|ehr.IgnorePatient)
+		for mode := ehr.Mode(1); mode < ehr.AllModes; mode <<= 1 {
+			// DisguisedRead gives the own resources other ids: an EHR that lies about
+			// whose a resource is cannot be seen through.
+			if mode != ehr.DisguisedRead {
+				modes = append(modes, mode)
+			}
+		}
 	}
 	for _, mode := range modes {
 		t.Run(fmt.Sprintf("mode %b", mode), func(t *testing.T) {
@@ -147,6 +152,11 @@ func TestPorticoHolds(t *testing.T) {
 				var out bytes.Buffer
 				_ = report.Text(&out)
 				t.Errorf("\n%s", out.String())
+				for _, f := range report.Families {
+					for _, one := range f.Findings {
+						t.Logf("%d: %s %s: %d, %s", f.Number, one.Method, one.Target, one.Status, one.What)
+					}
+				}
 			}
 			if report.Requests() < 500 {
 				t.Errorf("only %d requests", report.Requests())
@@ -228,5 +238,68 @@ func TestRunRefusesWhatProvesNothing(t *testing.T) {
 		if _, err := verify.Run(t.Context(), o); err == nil {
 			t.Errorf("%s: a report was made", name)
 		}
+	}
+}
+
+// clock moves when it is told to.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time      { return time.Unix(0, c.at.Load()) }
+func (c *clock) add(d time.Duration) { c.at.Add(int64(d)) }
+func (c *clock) slow(h http.Handler, when func(*http.Request) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.add(5 * time.Millisecond)
+		if when(r) {
+			c.add(3 * time.Millisecond)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func TestWhatTakesLongerWhenItIsThereIsSeen(t *testing.T) {
+	h := newHospital(t)
+	g := h.honest(t)
+	for name, tt := range map[string]struct {
+		when func(*http.Request) bool
+		want bool
+	}{
+		"all alike":           {func(*http.Request) bool { return false }, false},
+		"every second slower": {func() func(*http.Request) bool { n := 0; return func(*http.Request) bool { n++; return n%2 == 0 } }(), false},
+		"what is not there is quicker": {func(r *http.Request) bool {
+			return strings.HasPrefix(r.URL.Path, "/fhir/ehr/Observation/") && !strings.Contains(r.URL.Path, "no-such-id")
+		}, true},
+	} {
+		c := &clock{}
+		report, err := verify.Run(t.Context(), verify.Options{
+			Gateway: c.slow(g, tt.when), Base: "http://portico.test/fhir/ehr", Bearer: "good", EHR: h.connector,
+			As: attacker, Not: victim, PerType: 1, Pairs: 20, Now: c.now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		times := report.Families[len(report.Families)-1]
+		if got := len(times.Findings) > 0; got != tt.want || times.Requests < 200 {
+			t.Errorf("%s: %d findings in %d requests", name, len(times.Findings), times.Requests)
+		}
+	}
+}
+
+// A patient who gives the clinic's telephone number as the own one is no leak
+// when the clinic is seen.
+func TestWhatTheDirectoryTellsEverybodyIsNoFinding(t *testing.T) {
+	h := newHospital(t)
+	const phone = `"telecom":[{"system":"phone","value":"555-0199-77"}]`
+	for _, raw := range []string{
+		`{"resourceType":"Organization","id":"shared-phone","name":"Clinic",` + phone + `}`,
+		`{"resourceType":"Patient","id":"` + victim + `",` + phone + `,"identifier":[{"value":"only-the-victims"}],"address":[{"line":["1 Nowhere"]}],"name":[{"family":"Singular"}]}`,
+	} {
+		if err := h.ehr.Load([]byte(raw)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if report := h.run(t, h.honest(t)); report.Failed() {
+		var out bytes.Buffer
+		_ = report.Text(&out)
+		t.Errorf("\n%s", out.String())
 	}
 }

@@ -150,8 +150,7 @@ func (s *Server) send(within, caller context.Context, end context.CancelFunc, ta
 		return nil, transportFault(caller, err)
 	}
 	if err := statusFault(resp); err != nil {
-		drain(resp.Body)
-		return nil, err
+		return nil, drained(newBody(resp.Body, s.maxBody, s.timeout, end), err)
 	}
 	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
 	if err != nil {
@@ -203,9 +202,15 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/fhir+json" || media == "application/json" || media == "application/json+fhir")
 }
 
-// drain reads a little of an unwanted body so that the connection can be used
-// again, and closes it.
-func drain(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 64<<10)
-	_ = body.Close()
+// drained reads a little of an unwanted body, so that the connection can be used
+// again, and closes it. A server whose answers break off must not tell, by which
+// of them do, whether there is something: its "not found" that breaks off is as
+// unusable as a resource that does.
+func drained(b *body, failed error) error {
+	_, err := io.CopyN(io.Discard, b, 64<<10)
+	_ = b.Close()
+	if err != nil && !errors.Is(err, io.EOF) && fault.KindOf(failed) == fault.NotFound {
+		return fault.Wrap(errors.New("fhirserver: the answer broke off"), fault.Upstream, "The record system gave an unusable answer.")
+	}
+	return failed
 }

@@ -135,6 +135,7 @@ func (c *Config) checkSources(r *report) {
 		c.checkSignIn(r, key, s)
 		c.checkLaunch(r, key+".ehr_launch", i)
 		checkAuth(r, key+".auth", s.Auth)
+		checkSourceLimits(r, key+".limits", s)
 		checkPatientFrom(r, key+".patient_from", s.PatientFrom)
 		between(r, key+".timeout", s.Timeout, time.Second, 5*time.Minute)
 		if s.MaxPageSize < 1 || s.MaxPageSize > 1000 {

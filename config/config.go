@@ -82,6 +82,19 @@ type Source struct {
 	Timeout           time.Duration `yaml:"timeout"`
 	MaxPageSize       int           `yaml:"max_page_size"`
 	InsecurePlainHTTP bool          `yaml:"insecure_plain_http"`
+	Limits            SourceLimits  `yaml:"limits"`
+}
+
+// SourceLimits keep a source's EHR, and Portico, from being overrun.
+type SourceLimits struct {
+	Concurrent int           `yaml:"concurrent"`  // requests at once
+	PerSecond  int           `yaml:"per_second"`  // 0: any number
+	Burst      int           `yaml:"burst"`       // of those at once
+	Wait       time.Duration `yaml:"wait"`        // for a free place
+	Attempts   int           `yaml:"attempts"`    // of a read, the first included
+	HedgeAfter time.Duration `yaml:"hedge_after"` // 0: never
+	Total      time.Duration `yaml:"total"`       // of one answer
+	OpenFor    time.Duration `yaml:"open_for"`    // of the breaker
 }
 
 // Assurance says how sure a sign-in must be: its acr is one of ACR or its amr
@@ -228,6 +241,7 @@ func (c *Config) fillIn() {
 		if s.MaxPageSize == 0 {
 			s.MaxPageSize = 100
 		}
+		s.Limits.fillIn()
 		if s.Auth.Type == "" {
 			s.Auth.Type = AuthNone
 		}

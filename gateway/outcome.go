@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
 
@@ -32,12 +33,23 @@ func LongURL(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// When apps may try again, in seconds: soon after an outage, later when there
-// were too many requests (RFC 9110 §10.2.3).
+// When apps may try again if nothing better is known: soon after an outage,
+// later when there were too many requests (RFC 9110 §10.2.3).
 const (
-	retryUnavailable = "10"
-	retryTooMany     = "30"
+	retryUnavailable = 10 * time.Second
+	retryTooMany     = 30 * time.Second
+	maxRetryAfter    = time.Hour // what the EHR may make of it
 )
+
+// retryAfter writes the header in whole seconds, never too early.
+func retryAfter(header http.Header, err error, unless time.Duration) {
+	wait := fault.RetryAfterOf(err)
+	if wait <= 0 {
+		wait = unless
+	}
+	seconds := int64((min(wait, maxRetryAfter) + time.Second - 1) / time.Second)
+	header.Set("Retry-After", strconv.FormatInt(seconds, 10))
+}
 
 func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, status int) {
 	text := fault.PublicOf(err)
@@ -62,9 +74,9 @@ func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, statu
 	case fault.MethodNotAllowed:
 		header.Set("Allow", "GET, HEAD, POST")
 	case fault.Unavailable:
-		header.Set("Retry-After", retryUnavailable)
+		retryAfter(header, err, retryUnavailable)
 	case fault.TooMany:
-		header.Set("Retry-After", retryTooMany)
+		retryAfter(header, err, retryTooMany)
 	default:
 	}
 	w.WriteHeader(status)

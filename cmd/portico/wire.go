@@ -22,7 +22,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/pages"
 	"github.com/portico-fhir/portico/gateway/store"
 	"github.com/portico-fhir/portico/gateway/upstream"
-	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	"github.com/portico-fhir/portico/gateway/upstream/resilience"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/internal/seal"
@@ -48,6 +48,7 @@ type wiring struct {
 	ring      *seal.Ring
 	sources   []authz.Source
 	upstreams map[string]upstream.Reader
+	ways      map[string]*resilience.Transport // to each source's EHR; State tells how it does
 	bases     map[string]fhir.Base
 	counts    counts
 	watch     *watch
@@ -58,7 +59,7 @@ type wiring struct {
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, bases: map[string]fhir.Base{}}
+	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, ways: map[string]*resilience.Transport{}, bases: map[string]fhir.Base{}}
 	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (w *wiring) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
-		connector, err := fhirserver.New(fhirserver.Options{Base: base, Authorize: credentials(s.Auth), Timeout: s.Timeout})
+		connector, err := w.connect(s, base)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
@@ -105,18 +106,6 @@ func (w *wiring) open(ctx context.Context) error {
 	}
 	w.store, err = store.Open(ctx, store.Options{Path: w.cfg.Store.SQLite})
 	return err
-}
-
-// credentials adds what a source's EHR asks for to each request.
-func credentials(a config.Auth) func(*http.Request) {
-	switch a.Type {
-	case config.AuthBasic:
-		return func(r *http.Request) { r.SetBasicAuth(a.Username, a.Password.Reveal()) }
-	case config.AuthBearer:
-		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+a.Token.Reveal()) }
-	default:
-		return nil
-	}
 }
 
 func (w *wiring) assemble(ctx context.Context) (*app, error) {

@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind says what went wrong, independent of any protocol.
@@ -78,6 +79,9 @@ type Error struct {
 	Kind   Kind
 	Public string
 	Err    error
+	// RetryAfter is how long the caller should wait before it asks again; 0 when
+	// nothing is known. Only TooMany and Unavailable have a use for it.
+	RetryAfter time.Duration
 }
 
 // Error is for the operational log; protocol writers send Public only.
@@ -102,6 +106,21 @@ func Wrap(err error, k Kind, public string) error {
 		return nil
 	}
 	return &Error{Kind: k, Public: public, Err: err}
+}
+
+// Later is New for what may be asked again after a while.
+func Later(k Kind, after time.Duration, public string) error {
+	return &Error{Kind: k, Public: public, RetryAfter: after}
+}
+
+// RetryAfterOf gives how long the outermost error in err's chain asks to wait, 0
+// when it does not say.
+func RetryAfterOf(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
 }
 
 // KindOf gives the outermost kind in err's chain, Internal when there is none.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -167,7 +168,10 @@ func (s *Server) send(within, caller context.Context, end context.CancelFunc, ta
 // ids and search values.
 func transportFault(ctx context.Context, err error) error {
 	var timeout net.Error
+	var local *fault.Error
 	switch {
+	case errors.As(err, &local): // on the way out, such as when the source is left alone
+		return local
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return fault.Wrap(errors.New("fhirserver: the client went away"), fault.Unavailable, "The request was given up.")
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -176,19 +180,37 @@ func transportFault(ctx context.Context, err error) error {
 	return fault.Wrap(errors.New("fhirserver: connection failed"), fault.Unavailable, "The record system cannot be reached.")
 }
 
+// maxRetryAfter bounds what is believed of when to ask again.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the header (RFC 9110 §10.2.3), 0 when it says nothing usable.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, maxRetryAfter)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(at), 0), maxRetryAfter)
+	}
+	return 0
+}
+
 func statusFault(resp *http.Response) error {
 	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
+	later := func(k fault.Kind, public string) error {
+		return &fault.Error{Kind: k, Public: public, Err: cause, RetryAfter: retryAfter(resp.Header)}
+	}
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
 		return fault.New(fault.NotFound, "Not found.")
 	case resp.StatusCode == http.StatusTooManyRequests:
-		return fault.Wrap(cause, fault.TooMany, "The record system asks for fewer requests.")
+		return later(fault.TooMany, "The record system asks for fewer requests.")
 	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
 		return fault.Wrap(cause, fault.Invalid, "The record system does not understand this search.")
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusMethodNotAllowed, resp.StatusCode == http.StatusNotImplemented:
 		return fault.Wrap(cause, fault.Unsupported, "The record system does not offer this.")
 	case resp.StatusCode == http.StatusServiceUnavailable:
-		return fault.Wrap(cause, fault.Unavailable, "The record system is not available.")
+		return later(fault.Unavailable, "The record system is not available.")
 	case resp.StatusCode != http.StatusOK:
 		return fault.Wrap(cause, fault.Upstream, "The record system failed.")
 	case !isJSON(resp.Header.Get("Content-Type")):

@@ -1,0 +1,48 @@
+package config
+
+import "time"
+
+// fillIn sets the defaults of a source's limits.
+func (l *SourceLimits) fillIn() {
+	number := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	length := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	number(&l.Concurrent, 64)
+	number(&l.Burst, l.PerSecond)
+	number(&l.Attempts, 3)
+	length(&l.Wait, 2*time.Second)
+	length(&l.Total, 5*time.Minute)
+	length(&l.OpenFor, 5*time.Second)
+}
+
+func checkSourceLimits(r *report, key string, s *Source) {
+	l := s.Limits
+	upTo(r, key+".concurrent", l.Concurrent, 10000)
+	upTo(r, key+".attempts", l.Attempts, 5)
+	between(r, key+".wait", l.Wait, time.Millisecond, 30*time.Second)
+	between(r, key+".total", l.Total, 10*time.Second, time.Hour)
+	between(r, key+".open_for", l.OpenFor, time.Second, 10*time.Minute)
+	if l.PerSecond == 0 && l.Burst != 0 {
+		r.add(key+".burst", "does nothing without per_second; add it or remove this")
+	}
+	if l.HedgeAfter != 0 {
+		between(r, key+".hedge_after", l.HedgeAfter, 50*time.Millisecond, time.Minute)
+	}
+	if l.Total < s.Timeout && s.Timeout <= 5*time.Minute {
+		r.add(key+".total", "is shorter than timeout, so that nothing would ever wait so long; make it longer")
+	}
+}
+
+// upTo reports a number that is too large; the reader refuses what is below 1.
+func upTo(r *report, key string, v, most int) {
+	if v > most {
+		r.add(key, "must be between 1 and %d", most)
+	}
+}

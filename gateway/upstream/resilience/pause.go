@@ -1,0 +1,60 @@
+package resilience
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/portico-fhir/portico/internal/fault"
+)
+
+// maxPause bounds how long the EHR's word keeps everybody away: a mistake there,
+// such as a date of next year, must not need a restart here.
+const maxPause = 10 * time.Minute
+
+// pause is until when the EHR has asked to be left alone (RFC 9110 §10.2.3,
+// RFC 6585 §4). It holds for all requests of the source.
+type pause struct {
+	mu    sync.Mutex
+	until time.Time
+	kind  fault.Kind
+}
+
+// begin keeps the longest of what was asked.
+func (p *pause) begin(until time.Time, kind fault.Kind) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until.After(p.until) {
+		p.until, p.kind = until, kind
+	}
+}
+
+func (p *pause) left(now time.Time) (time.Duration, fault.Kind) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.until.Sub(now), p.kind
+}
+
+// wait sits out what is short, and refuses what is not.
+func (p *pause) wait(ctx context.Context, now func() time.Time, most time.Duration) error {
+	left, kind := p.left(now())
+	if left > most {
+		return fault.Later(kind, left, "The record system asks for fewer requests.")
+	}
+	return sleep(ctx, left)
+}
+
+// retryAfter reads the header: seconds or a date; 0 when there is none, or
+// nothing that can be read.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, maxPause)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(at.Sub(now), 0), maxPause)
+	}
+	return 0
+}

@@ -61,7 +61,7 @@ func (g *Gateway) countType(ctx context.Context, src *source, patient, typ strin
 		return nil, err
 	}
 	x := &exchange{
-		ctx: ctx, src: src, log: reqctx.From(ctx), proven: map[string]bool{}, proofs: new(int),
+		ctx: ctx, src: src, up: src.Upstream, log: reqctx.From(ctx), proven: map[string]bool{}, proofs: new(int),
 		who: guard.Who{Patient: patient, Scopes: scope.Set{Resources: scopes}, Base: src.Base, Now: g.now},
 		ask: guard.Ask{Interaction: guard.Search, Type: typ, Query: search.Query{Type: typ, Count: -1, Summary: "count"}},
 	}

@@ -30,12 +30,12 @@ type policies struct {
 const probes = 2
 
 func newPolicies(o Options) *policies {
-	p := &policies{o: o, places: bulkhead.New[any](uint(o.Concurrent))} //nolint:gosec // checked not to be negative
+	p := &policies{o: o, places: bulkhead.New[any](uint(o.Concurrent))}
 	if !o.Breaker.Off {
 		// No listeners: with one the breaker lets go of its lock in the middle of
 		// a change of state.
 		p.breaker = circuitbreaker.NewBuilder[any]().
-			WithFailureRateThreshold(o.Breaker.Rate, uint(o.Breaker.Requests), o.Breaker.Window). //nolint:gosec // checked to be positive
+			WithFailureRateThreshold(o.Breaker.Rate, uint(o.Breaker.Requests), o.Breaker.Window).
 			WithSuccessThreshold(probes).
 			WithDelay(o.Breaker.Open).WithJitterFactor(0.25).
 			Build()

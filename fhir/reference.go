@@ -106,9 +106,9 @@ func (b Base) Resolve(reference string) Reference {
 	}
 	parts := strings.Split(rest, "/")
 	switch {
-	case len(parts) == 2 && typeName.MatchString(parts[0]) && ValidID(parts[1]):
+	case len(parts) == 2 && validType(parts[0]) && ValidID(parts[1]):
 		return Reference{Where: Local, Type: parts[0], ID: parts[1]}
-	case len(parts) == 4 && parts[2] == "_history" && typeName.MatchString(parts[0]) && ValidID(parts[1]) && ValidID(parts[3]):
+	case len(parts) == 4 && parts[2] == "_history" && validType(parts[0]) && ValidID(parts[1]) && ValidID(parts[3]):
 		return Reference{Where: Local, Type: parts[0], ID: parts[1], Version: parts[3]}
 	}
 	return Reference{}

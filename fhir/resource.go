@@ -6,7 +6,6 @@ package fhir
 
 import (
 	"errors"
-	"regexp"
 )
 
 // Resource is one FHIR resource as the bytes that arrived. It is never decoded
@@ -37,7 +36,7 @@ func resourceAt(root Node) (*Resource, error) {
 		return nil, errors.New("fhir: a resource must be a JSON object")
 	}
 	typ := root.Get("resourceType")
-	if !typ.IsString() || !typeName.MatchString(typ.Text()) {
+	if !typ.IsString() || !validType(typ.Text()) {
 		return nil, errors.New("fhir: resourceType is missing or malformed")
 	}
 	id := root.Get("id")
@@ -47,14 +46,34 @@ func resourceAt(root Node) (*Resource, error) {
 	return &Resource{root: root, typ: typ.Text(), id: id.Text()}, nil
 }
 
-var (
-	typeName = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
-	idForm   = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
-)
+// validType says whether s has the form of a resource type's name.
+func validType(s string) bool {
+	if len(s) < 2 || len(s) > 64 || s[0] < 'A' || s[0] > 'Z' {
+		return false
+	}
+	for i := range len(s) {
+		if !isLetter(s[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 // ValidID says whether s has the form of a FHIR id (R4 datatypes, "id"). "." and
 // ".." have it too but mean something else in a URL, so they are none.
-func ValidID(s string) bool { return idForm.MatchString(s) && s != "." && s != ".." }
+func ValidID(s string) bool {
+	if s == "" || len(s) > 64 || s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 // Bytes gives the resource as it came; read only.
 func (r *Resource) Bytes() []byte { return r.root.Raw() }

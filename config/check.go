@@ -23,6 +23,7 @@ func (c *Config) check(r *report, env environment) {
 	c.checkSources(r)
 	c.checkApps(r)
 	c.checkClients(r, env)
+	c.checkTelemetry(r)
 	oneOf(r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(r, "log.format", c.Log.Format, "text", "json")
 }

@@ -28,6 +28,7 @@ type Config struct {
 	Registration      Registration       `yaml:"registration"`
 	Admin             *Admin             `yaml:"admin"` // nil: no operator's API
 	Outside           Outside            `yaml:"outside"`
+	Telemetry         Telemetry          `yaml:"telemetry"`
 	Log               Log                `yaml:"log"`
 }
 
@@ -211,10 +212,11 @@ type Log struct {
 // defaults is what stands where the file says nothing.
 func defaults() Config {
 	return Config{
-		Listen:   "127.0.0.1:8080",
-		Sessions: Sessions{Idle: 30 * time.Minute, Absolute: 8 * time.Hour},
-		Tokens:   Tokens{AccessLifetime: 15 * time.Minute, RefreshLifetime: 92 * day},
-		Log:      Log{Level: "info", Format: "text"},
+		Listen:    "127.0.0.1:8080",
+		Sessions:  Sessions{Idle: 30 * time.Minute, Absolute: 8 * time.Hour},
+		Tokens:    Tokens{AccessLifetime: 15 * time.Minute, RefreshLifetime: 92 * day},
+		Telemetry: Telemetry{TracesPercent: 100},
+		Log:       Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 const (
@@ -48,6 +49,10 @@ func (g *Gateway) batch(w http.ResponseWriter, r *http.Request, src *source) err
 		out = appendAnswer(out, g.one(serve, r, src, entry, maxBatchAnswer-len(out)))
 	}
 	out = append(out, `]}`...)
+	// The line in the log is the batch's; each entry has its own audit event.
+	log := reqctx.From(r.Context())
+	log.SetInteraction("batch")
+	log.SetType("Bundle")
 	w.Header().Set("Content-Type", fhirJSON)
 	w.Header().Set("Cache-Control", "no-store")
 	_, err = w.Write(out)

@@ -33,23 +33,23 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				continue // the upstream's own remarks stay with the upstream
 			}
 			if one.Resource == nil || one.Err != nil {
-				x.counts.withheld++ // malformed: nobody can tell whose it is
+				x.withhold("malformed") // nobody can tell whose it is
 				continue
 			}
-			passed, match, mask, err := g.judge(x, one)
+			said, err := g.judge(x, one)
 			if err != nil {
 				yield(kept{}, err)
 				return
 			}
-			if !passed {
-				x.counts.withheld++
+			if !said.passed {
+				x.withhold(said.reason)
 				continue
 			}
-			if match {
+			if said.match {
 				x.counts.matches++
 			}
-			this := kept{one.Resource, mask, match}
-			if held != nil && !match {
+			this := kept{one.Resource, said.mask, said.match}
+			if held != nil && !said.match {
 				held.wait(this)
 				continue
 			}
@@ -78,24 +78,49 @@ func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error)
 			return
 		}
 	}
-	x.counts.withheld += len(held.waiting)
+	for range held.waiting {
+		x.withhold("unjoined")
+	}
+}
+
+// withhold counts a resource that does not leave, with the reason as a constant
+// word.
+func (x *exchange) withhold(reason string) {
+	x.counts.withheld++
+	if x.depth == 0 { // what a proof passes over is nothing that was asked
+		x.log.Withhold(reason)
+	}
+}
+
+// ruling is what becomes of one resource.
+type ruling struct {
+	passed bool
+	match  bool        // a match of the search, not an include
+	mask   []fhir.Node // when passed
+	reason string      // a constant word
 }
 
 // judge asks the guard, and brings the proof where the guard wants one.
-func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.Node, err error) {
+func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 	r := one.Resource
 	v, match := one.plan.JudgeFound(r, one.Mode, one.call)
+	said := ruling{match: match, mask: v.Mask, reason: v.Reason}
+	var err error
 	switch v.Decision {
 	case guard.Keep:
-		passed = true
+		said.passed = true
 	case guard.ProveTargets:
-		passed, err = g.proveAll(x, v.Targets)
+		if said.passed, err = g.proveAll(x, v.Targets); !said.passed {
+			said.reason = "unproven-target"
+		}
 	case guard.ProveReach:
-		passed, err = g.proveReach(x, r.Type(), r.ID())
+		if said.passed, err = g.proveReach(x, r.Type(), r.ID()); !said.passed {
+			said.reason = "unproven-reach"
+		}
 	case guard.Withhold:
 	}
-	if err != nil || !passed {
-		return false, false, nil, err
+	if err != nil || !said.passed {
+		return ruling{reason: said.reason}, err
 	}
 	if len(x.proven) < maxProven {
 		x.proven[r.Type()+"/"+r.ID()] = true
@@ -103,7 +128,7 @@ func (g *Gateway) judge(x *exchange, one item) (passed, match bool, mask []fhir.
 	if v.Reason == "own" {
 		x.remember(r)
 	}
-	return true, match, v.Mask, nil
+	return said, nil
 }
 
 // remember notes what the patient's own resources point to, so that a Device or

@@ -67,6 +67,14 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	}
 }
 
+// tell adds to the request's log event what became of it.
+func (x *exchange) tell() {
+	if x.event.Type != "" {
+		x.log.SetType(x.event.Type)
+	}
+	x.log.Count(x.counts.released, x.counts.masked, x.counts.withheld)
+}
+
 // sub is an exchange of its own for a proof: same token, same source, nothing
 // of it is released.
 func (x *exchange) sub(ask guard.Ask) *exchange {

@@ -11,6 +11,7 @@ import (
 // of the record leaves before the last one.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, path string) error {
 	x := g.begin(r, src)
+	defer x.tell()
 
 	// 1. Who is asking? The token alone tells.
 	if err := g.authenticate(x, r); err != nil {

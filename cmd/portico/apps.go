@@ -76,7 +76,7 @@ func (w *wiring) admin(r *registered) (http.Handler, error) {
 	if w.cfg.Admin == nil {
 		return nil, nil
 	}
-	api, err := r.desk.Handler(w.cfg.Admin.Credential.Reveal())
+	api, err := w.operatorAPI(r)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +86,8 @@ func (w *wiring) admin(r *registered) (http.Handler, error) {
 // adminRoute names the paths of the operator's API for the log, without ids.
 func adminRoute(path string) string {
 	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
+	case len(parts) == 1 && slices.Contains([]string{"metrics", "explain", "sources"}, parts[0]):
+		return "/" + parts[0]
 	case parts[0] != "apps":
 		return "/{other}"
 	case len(parts) == 1:

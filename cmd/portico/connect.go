@@ -14,8 +14,12 @@ import (
 // connect makes the connector to one source's EHR: what asks, then what bounds
 // and repeats, then what signs in and connects. Nothing of it is another source's.
 func (w *wiring) connect(s config.Source, base fhir.Base) (*fhirserver.Server, error) {
+	seen, err := w.watched(s.ID, base, connect.NewTransport(s.Timeout, nil))
+	if err != nil {
+		return nil, err
+	}
 	ways, err := resilience.New(resilience.Options{
-		Next:    connect.NewTransport(s.Timeout, nil),
+		Next:    seen,
 		Retries: s.Limits.Attempts - 1, Patience: s.Timeout, Hedge: s.Limits.HedgeAfter, Total: s.Limits.Total,
 		Concurrent: s.Limits.Concurrent, Wait: s.Limits.Wait,
 		Rate:    rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst},

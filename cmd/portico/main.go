@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 )
 
@@ -130,15 +129,11 @@ func runVersion(_ context.Context, args []string, std streams) error {
 	if err := parseFlags(flag.NewFlagSet("version", flag.ContinueOnError), args, std.err); err != nil {
 		return err
 	}
-	revision, goVersion := "", runtime.Version()
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" && len(setting.Value) >= 12 {
-				revision = " " + setting.Value[:12]
-			}
-		}
+	commit := revision()
+	if commit != "" {
+		commit = " " + commit
 	}
-	say(std.out, "portico %s%s %s\n", version, revision, goVersion)
+	say(std.out, "portico %s%s %s\n", version, commit, runtime.Version())
 	return nil
 }
 

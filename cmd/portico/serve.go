@@ -57,6 +57,10 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, l.Close(), a.Close(ctx))
 	}
+	stopMetrics, err := serveMetrics(ctx, cfg, a, log)
+	if err != nil {
+		return errors.Join(err, l.Close(), stopAdmin(), a.Close(ctx))
+	}
 	log.Info("Portico is ready", "version", version, "public_url", cfg.PublicURL, "listen", l.Addr().String(), "tls", cfg.TLS != nil)
 	stopWatch := a.parts.watch.start(ctx, a.parts.upstreams, a.parts.signedIn)
 	err = l.serve(ctx, a.Handler)
@@ -64,7 +68,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	// Requests are done or were cut; what they began must still be written.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	err = errors.Join(err, l.Close(), stopAdmin(), a.Close(closing))
+	err = errors.Join(err, l.Close(), stopAdmin(), stopMetrics(), a.Close(closing))
 	if err == nil {
 		log.Info("Portico has stopped")
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/internal/seal"
+	"github.com/portico-fhir/portico/internal/telemetry"
 	"github.com/portico-fhir/portico/smart/authz"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/token"
@@ -53,6 +54,7 @@ type wiring struct {
 	counts    counts
 	watch     *watch
 	signedIn  *login.RelyingParty
+	telemetry *telemetry.Telemetry
 }
 
 // build puts Portico together from its configuration. It is the only place
@@ -60,6 +62,10 @@ type wiring struct {
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
 	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, ways: map[string]*resilience.Transport{}, bases: map[string]fhir.Base{}}
+	var err error
+	if w.telemetry, err = newTelemetry(cfg, log); err != nil {
+		return nil, err
+	}
 	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
@@ -69,9 +75,9 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 	}
 	stop := sweep(log, w.store)
 	a.parts = w
-	a.Close = func(context.Context) error {
+	a.Close = func(ctx context.Context) error {
 		stop()
-		return w.store.Close()
+		return errors.Join(w.store.Close(), w.telemetry.Close(ctx))
 	}
 	return a, nil
 }
@@ -151,7 +157,7 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	root, err := handler.Wrap(handler.Options{
 		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
 		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
-		MaxURL: gateway.MaxLink, LongURL: gateway.LongURL,
+		MaxURL: gateway.MaxLink, LongURL: gateway.LongURL, Observe: w.telemetry.Observe(fromProxy(w.cfg.TrustedProxies)),
 	})
 	if err != nil {
 		return nil, err
@@ -210,7 +216,7 @@ func (w *wiring) authorizationServer(ctx context.Context, apps *registered, link
 		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: apps.clients, Tokens: token.OfUsableClients(w.store, apps.clients), Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store, Sessions: w.store,
 		Connections: w.store, ConnectedPage: drawn,
 		Keys: apps.keys, Used: w.store, RegistrationEndpoint: apps.server.Endpoint(), Apps: apps.clients, Refusals: w.store, Addr: clientAddr(w.cfg.TrustedProxies),
-		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{w.store}, Launches: w.store, Pushed: w.store,
+		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{countedSink{w.store, w.telemetry}}, Launches: w.store, Pushed: w.store,
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
 		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
 		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute,
@@ -245,7 +251,7 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
-		Audit: w.store, Pages: sealer, SMART: server.SMARTConfiguration,
+		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, SMART: server.SMARTConfiguration,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
 	})
 }

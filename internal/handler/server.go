@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -28,6 +29,10 @@ type Options struct {
 	Now    func() time.Time             // time.Now when nil
 	Rand   io.Reader                    // crypto/rand when nil
 	MaxURL int                          // DefaultMaxURL when 0
+	// Observe, when not nil, is told of each request when it begins. What it gives
+	// back is told when it has ended, before the line in the log; the context is
+	// the request's from then on.
+	Observe func(r *http.Request, e *reqctx.Event) (context.Context, func(status int, took time.Duration))
 	// LongURL answers a URL beyond MaxURL, with status 414; false leaves it to a
 	// line of text. Nil: always that.
 	LongURL func(w http.ResponseWriter, r *http.Request) bool
@@ -82,6 +87,12 @@ func (h *outer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(reqctx.With(r.Context(), event))
 	h.headers(rec.Header(), id)
+	ended := func(int, time.Duration) {}
+	if h.o.Observe != nil {
+		var ctx context.Context
+		ctx, ended = h.o.Observe(r, event)
+		r = r.WithContext(ctx)
+	}
 
 	defer func() {
 		v := recover()
@@ -92,7 +103,9 @@ func (h *outer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if v != nil {
 			event.SetOutcome("aborted")
 		}
-		event.Log(r.Context(), h.o.Log, rec.status, rec.bytes, h.o.Now())
+		end := h.o.Now()
+		ended(rec.status, end.Sub(start))
+		event.Log(r.Context(), h.o.Log, rec.status, rec.bytes, end)
 		if v != nil {
 			panic(v)
 		}

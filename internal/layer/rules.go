@@ -21,7 +21,7 @@ func Portico() Rules {
 // layers is the map of the module from the bottom up.
 func layers() []Layer {
 	return []Layer{
-		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "config", "web"}},
+		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "internal/telemetry", "config", "web"}},
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},
@@ -40,6 +40,7 @@ func peers() []Edge {
 		{"internal/handler", "internal/fault", "the adaptor writes and logs faults"},
 		{"internal/handler", "internal/reqctx", "the adaptor opens the request's event"},
 		{"internal/reqctx", "internal/fault", "the event notes a fault's kind"},
+		{"internal/telemetry", "internal/reqctx", "what is told of a request is what its event holds"},
 		{"gateway/store", "gateway/login", "a store implements the interface stated there"},
 		{"gateway/upstream/fhirserver", "gateway/upstream", "a connector implements the interface stated there"},
 	}

@@ -36,6 +36,7 @@ type Event struct {
 	kind        string
 	err         string
 	stack       string
+	facts
 }
 
 // New starts the event of a request that arrived at start.
@@ -161,6 +162,7 @@ func (e *Event) Log(ctx context.Context, log *slog.Logger, status int, bytes int
 	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
+	f := e.Facts()
 	e.mu.Lock()
 	attrs := []slog.Attr{
 		slog.String("request", e.id),
@@ -172,12 +174,14 @@ func (e *Event) Log(ctx context.Context, log *slog.Logger, status int, bytes int
 	}
 	for _, a := range []struct{ name, value string }{
 		{"remote", e.remote}, {"client", e.client}, {"source", e.source},
-		{"interaction", e.interaction}, {"outcome", e.outcome}, {"kind", e.kind}, {"error", e.err}, {"stack", e.stack},
+		{"interaction", e.interaction}, {"type", f.Type}, {"cache", f.Cache}, {"outcome", e.outcome}, {"trace", f.Trace},
+		{"kind", e.kind}, {"error", e.err}, {"stack", e.stack},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.name, a.value))
 		}
 	}
 	e.mu.Unlock()
+	attrs = append(attrs, f.attrs()...)
 	log.LogAttrs(ctx, level, "request", attrs...)
 }

@@ -73,6 +73,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return refuse(unsupportedGrantType, "This grant_type is not supported.")
 	}
+	event.SetInteraction(kind)
 
 	// 4. Check what the app presents and use it up. From here on the app going
 	// away changes nothing, otherwise what is used up would be lost halfway.

@@ -28,7 +28,7 @@ func layers() []Layer {
 		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
-		{"test parts", []string{"internal/demo/**", "**/*test"}},
+		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},
 		{"wiring", []string{"cmd/portico"}},
 		{"checks and generators", []string{"fhir/search/internal/tables", "fhir/uscore/internal/tables", "internal/layer", "internal/fidelity", "internal/e2e", "internal/tools/**"}},
 	}
@@ -65,6 +65,7 @@ func forbidden() []Forbidden {
 		{Who: "internal/demo/**", What: "gateway/**", Through: true, Why: "the demo EHR, provider and app are what Portico is tested against; sharing its code would hide its mistakes"},
 		{Who: "internal/demo/**", What: "smart/**", Through: true, Why: "the demo EHR, provider and app are what Portico is tested against; sharing its code would hide its mistakes"},
 		{Who: "**", Except: []string{"**/*test"}, What: "**/*test", Why: "suites and stores in memory (and httptest) are for tests"},
+		{Who: "**", What: "internal/services", Why: "servers are started by tests only"},
 		{Who: "**", What: "cmd/**", Tests: true, Why: "wiring is nobody's library"},
 		{Who: "fhir/**", Except: []string{"fhir/search/internal/tables", "fhir/uscore/internal/tables"}, What: "encoding/json", Why: oneReader},
 		{Who: "gateway/guard", What: "encoding/json", Why: oneReader},

@@ -20,7 +20,7 @@ func (c *Config) check(r *report, env environment) {
 	c.checkSealKey(r)
 	c.checkLimits(r)
 	c.checkProviders(r)
-	c.checkSources(r)
+	c.checkSources(r, env)
 	c.checkApps(r)
 	c.checkClients(r, env)
 	c.checkTelemetry(r)

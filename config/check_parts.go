@@ -114,7 +114,7 @@ func (c *Config) checkAppScopes(r *report, key string, scopes []string) {
 	}
 }
 
-func (c *Config) checkSources(r *report) {
+func (c *Config) checkSources(r *report, env environment) {
 	const list = "sources"
 	if len(c.Sources) == 0 {
 		r.add(list, "is missing; name at least one EHR")
@@ -134,35 +134,13 @@ func (c *Config) checkSources(r *report) {
 		c.checkProviderOf(r, key, s)
 		c.checkSignIn(r, key, s)
 		c.checkLaunch(r, key+".ehr_launch", i)
-		checkAuth(r, key+".auth", s.Auth)
+		checkConnection(r, env, key, s)
 		checkSourceLimits(r, key+".limits", s)
 		checkPatientFrom(r, key+".patient_from", s.PatientFrom)
 		between(r, key+".timeout", s.Timeout, time.Second, 5*time.Minute)
 		if s.MaxPageSize < 1 || s.MaxPageSize > 1000 {
 			r.add(key+".max_page_size", "must be between 1 and 1000")
 		}
-	}
-}
-
-func checkAuth(r *report, key string, a Auth) {
-	needs := func(name string, given, wanted bool) {
-		switch {
-		case given && !wanted:
-			r.add(key+"."+name, "does nothing with type: %s; remove it or change the type", a.Type)
-		case !given && wanted:
-			r.add(key+"."+name, "is missing; type: %s needs it", a.Type)
-		}
-	}
-	if !slices.Contains([]string{AuthNone, AuthBasic, AuthBearer}, a.Type) {
-		r.add(key+".type", "must be none, basic or bearer")
-		return
-	}
-	needs("username", a.Username != "", a.Type == AuthBasic)
-	needs("password", !a.Password.IsZero(), a.Type == AuthBasic)
-	needs("token", !a.Token.IsZero(), a.Type == AuthBearer)
-	// RFC 7617 §2: the first colon ends the user name.
-	if strings.Contains(a.Username, ":") {
-		r.add(key+".username", "must not hold a colon")
 	}
 }
 

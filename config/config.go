@@ -79,6 +79,8 @@ type Source struct {
 	StepUp            []StepUp      `yaml:"step_up"`
 	EHRLaunch         EHRLaunch     `yaml:"ehr_launch"`
 	Auth              Auth          `yaml:"auth"`
+	TLS               SourceTLS     `yaml:"tls"`
+	Headers           []Header      `yaml:"headers"`
 	PatientFrom       PatientFrom   `yaml:"patient_from"`
 	Timeout           time.Duration `yaml:"timeout"`
 	MaxPageSize       int           `yaml:"max_page_size"`
@@ -147,7 +149,11 @@ const (
 	AuthNone   = "none"
 	AuthBasic  = "basic"
 	AuthBearer = "bearer"
+	AuthClient = "client_credentials"
 )
+
+// KeyJWT is the value of Auth.Key.
+const KeyJWT = "jwt"
 
 // Auth is how Portico authenticates to an EHR.
 type Auth struct {
@@ -155,6 +161,22 @@ type Auth struct {
 	Username string `yaml:"username"`
 	Password Secret `yaml:"password"`
 	Token    Secret `yaml:"token"`
+
+	TokenURL     string   `yaml:"token_url"` // empty: discovered
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret Secret   `yaml:"client_secret"`
+	SecretIn     string   `yaml:"secret_in"` // header or body
+	Key          string   `yaml:"key"`       // KeyJWT: sign assertions in place of a secret
+	KeyFile      string   `yaml:"key_file"`  // empty: Portico's own; Load makes it usable
+	Alg          string   `yaml:"alg"`       // of Portico's own key
+	Scopes       []string `yaml:"scopes"`
+}
+
+// SourceTLS is how a source's connections are secured beyond the usual.
+type SourceTLS struct {
+	CAFile   string `yaml:"ca_file"` // in place of the system's authorities
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 // What the claim that names a patient holds.
@@ -246,6 +268,9 @@ func (c *Config) fillIn() {
 		s.Limits.fillIn()
 		if s.Auth.Type == "" {
 			s.Auth.Type = AuthNone
+		}
+		if s.Auth.Type == AuthClient {
+			s.Auth.fillIn()
 		}
 		if s.PatientFrom.Claim == "" {
 			s.PatientFrom.Claim = "fhirUser"

@@ -90,7 +90,8 @@ func example(t *testing.T) string {
 	}
 	for name, text := range map[string]string{
 		"portico.yaml": string(data), "secrets/seal_key": sealKey + "\n", "secrets/seal_key_before": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDI=", "secrets/idp_client": "idp-secret\r\n",
-		"secrets/south_token": "south-token", "secrets/admin": strings.Repeat("admin", 8), "secrets/collector": "Bearer collector", "secrets/north_launch": strings.Repeat("launch-token", 4), "tls/portico.crt": "x", "tls/portico.key": "x", "secrets/key-app.jwks.json": "{}",
+		"secrets/south_token": "south-token", "secrets/east_client": "east-secret", "secrets/coast_keys.pem": "x",
+		"tls/east_ca.pem": "x", "tls/east_client.crt": "x", "tls/east_client.key": "x", "secrets/admin": strings.Repeat("admin", 8), "secrets/collector": "Bearer collector", "secrets/north_launch": strings.Repeat("launch-token", 4), "tls/portico.crt": "x", "tls/portico.key": "x", "secrets/key-app.jwks.json": "{}",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -101,6 +102,7 @@ func example(t *testing.T) string {
 		}
 	}
 	t.Setenv("NORTH_EHR_PASSWORD", "north-password")
+	t.Setenv("EAST_API_KEY", "east-key")
 	t.Setenv("MY_HEALTH_APP_SECRET", strings.Repeat("app-secret", 4))
 	return filepath.Join(dir, "portico.yaml")
 }

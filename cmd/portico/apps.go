@@ -10,6 +10,7 @@ import (
 
 	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/upstream/connect"
 	outbound "github.com/portico-fhir/portico/internal/fetch"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -33,7 +34,7 @@ func checkScopes(s string) error {
 }
 
 // checks are what the configuration cannot judge itself.
-func checks() config.Checks { return config.Checks{Scope: checkScopes} }
+func checks() config.Checks { return config.Checks{Scope: checkScopes, Header: connect.BadHeader} }
 
 // register puts together where apps come from.
 func (w *wiring) register() (*registered, error) {

@@ -19,9 +19,11 @@ import (
 
 const keysUsage = `Usage:
   portico keys list   [-config file]
-  portico keys rotate [-config file] [-alg RS256|ES256] [-compromised]
+  portico keys rotate [-config file] [-alg RS256|ES256|RS384|ES384] [-compromised]
 
-These are the keys that sign id_tokens. A running server follows at once.
+RS256 and ES256 sign id_tokens; RS384 and ES384 sign Portico in at EHRs that have
+auth: {key: jwt}. Without -alg all that there are rotate. A running server follows
+at once.
 `
 
 // runKeys is `portico keys`.
@@ -38,14 +40,14 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 	var alg string
 	var compromised bool
 	if args[0] == "rotate" {
-		f.StringVar(&alg, "alg", "", "rotate the key of this `algorithm` alone: "+strings.Join(token.Algorithms(), " or "))
+		f.StringVar(&alg, "alg", "", "rotate the key of this `algorithm` alone: "+strings.Join(allAlgorithms(), ", "))
 		f.BoolVar(&compromised, "compromised", false, "somebody may have the old key: stop believing what it signed, at once")
 	}
 	if err := parseFlags(f, args[1:], std.err); err != nil {
 		return err
 	}
-	if alg != "" && !slices.Contains(token.Algorithms(), alg) {
-		say(std.err, "portico keys rotate: -alg must be %s\n", strings.Join(token.Algorithms(), " or "))
+	if alg != "" && !slices.Contains(allAlgorithms(), alg) {
+		say(std.err, "portico keys rotate: -alg must be %s\n", strings.Join(allAlgorithms(), ", "))
 		return errUsage
 	}
 	cfg, err := config.LoadWith(*path, checks())
@@ -64,9 +66,16 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 	return errors.Join(err, keys.Close())
 }
 
+func allAlgorithms() []string { return append(token.Algorithms(), token.BackendAlgorithms()...) }
+
 func rotateKeys(ctx context.Context, keys token.KeyStore, only string, compromised bool, out io.Writer) error {
-	for _, alg := range token.Algorithms() {
-		if only != "" && only != alg {
+	there, err := keys.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, alg := range allAlgorithms() {
+		used := slices.Contains(token.Algorithms(), alg) || slices.ContainsFunc(there, func(k token.Key) bool { return k.Alg == alg })
+		if only != alg && (only != "" || !used) {
 			continue
 		}
 		fresh, from, err := token.Rotate(ctx, token.Rotation{Keys: keys, Alg: alg, Now: time.Now(), Rand: rand.Reader, Compromised: compromised})
@@ -76,7 +85,7 @@ func rotateKeys(ctx context.Context, keys token.KeyStore, only string, compromis
 		say(out, "%s %s signs from %s\n", fresh.Alg, fresh.ID, from.UTC().Format(time.RFC3339))
 	}
 	if compromised {
-		say(out, "The old keys are out of the JWKS: id_tokens that they signed are good no more.\nApps may believe the old JWKS for some minutes yet.\n")
+		say(out, "The old keys are out of the JWKS: what they signed is good no more.\nApps may believe the old JWKS for some minutes yet.\n")
 	}
 	return nil
 }

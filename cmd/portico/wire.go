@@ -50,6 +50,8 @@ type wiring struct {
 	sources   []authz.Source
 	upstreams map[string]upstream.Reader
 	ways      map[string]*resilience.Transport // to each source's EHR; State tells how it does
+	backend   *backendKeys
+	closers   []func()
 	bases     map[string]fhir.Base
 	counts    counts
 	watch     *watch
@@ -61,7 +63,7 @@ type wiring struct {
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, ways: map[string]*resilience.Transport{}, bases: map[string]fhir.Base{}}
+	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}}
 	var err error
 	if w.telemetry, err = newTelemetry(cfg, log); err != nil {
 		return nil, err
@@ -77,6 +79,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 	a.parts = w
 	a.Close = func(ctx context.Context) error {
 		stop()
+		w.closeAll()
 		return errors.Join(w.store.Close(), w.telemetry.Close(ctx))
 	}
 	return a, nil
@@ -115,6 +118,9 @@ func (w *wiring) open(ctx context.Context) error {
 }
 
 func (w *wiring) assemble(ctx context.Context) (*app, error) {
+	if err := w.backend.open(ctx, w.store); err != nil {
+		return nil, err
+	}
 	drawn, err := pages.New(pages.Options{Sources: w.sources, Now: time.Now})
 	if err != nil {
 		return nil, err
@@ -147,6 +153,7 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	apps.server.Mount(r)
 	signIn.Mount(r)
 	drawn.Mount(r)
+	w.backend.mount(r, w.log)
 	r.HandleFunc("/livez", livez).Methods(http.MethodGet, http.MethodHead)
 	r.Handle("/readyz", readyz(w.store.Ping, w.watch)).Methods(http.MethodGet, http.MethodHead)
 	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)

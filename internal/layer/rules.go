@@ -42,6 +42,7 @@ func peers() []Edge {
 		{"internal/reqctx", "internal/fault", "the event notes a fault's kind"},
 		{"internal/telemetry", "internal/reqctx", "what is told of a request is what its event holds"},
 		{"gateway/store", "gateway/login", "a store implements the interface stated there"},
+		{"gateway/upstream/connect", "gateway/upstream", "what is below a base is decided in one place"},
 		{"gateway/upstream/fhirserver", "gateway/upstream", "a connector implements the interface stated there"},
 	}
 }

@@ -20,6 +20,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
+// The algorithms with which Portico proves itself to an EHR's authorization
+// server (SMART App Launch 2.2, "Client authentication: asymmetric").
+const (
+	RS384 = string(jose.RS384)
+	ES384 = string(jose.ES384)
+)
+
+// BackendAlgorithms are both of them. Their keys are never those of id_tokens: what
+// proves us to an EHR must prove nobody to an app.
+func BackendAlgorithms() []string { return []string{RS384, ES384} }
+
 // The algorithms of id_tokens. RS256 is the one every OpenID Connect client must
 // understand (SMART App Launch 2.2, "Scopes for requesting identity data": RS256
 // SHALL); ES256 is for clients that ask for it.
@@ -34,11 +45,13 @@ func Algorithms() []string { return []string{RS256, ES256} }
 // keyBits is what RFC 7518 §3.3 asks of RS256 at least.
 const keyBits = 2048
 
-// Signer signs id_tokens with the keys of a KeyStore. It asks the store each
+// Signer signs with the keys of a KeyStore, id_tokens unless its options say
+// otherwise. It asks the store each
 // time, so that a key added or retired by another replica counts at once.
 type Signer struct {
 	keys KeyStore
 	now  func() time.Time
+	algs []string
 
 	mu     sync.Mutex
 	parsed map[string]crypto.Signer // by kid
@@ -49,6 +62,7 @@ type SignerOptions struct {
 	Keys KeyStore
 	Now  func() time.Time
 	Rand io.Reader
+	Algs []string // Algorithms() when nil
 }
 
 // NewSigner makes sure that there are keys to sign with. Replicas that start
@@ -57,8 +71,11 @@ func NewSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 	if o.Keys == nil || o.Now == nil || o.Rand == nil {
 		return nil, errors.New("token: a signer needs Keys, Now and Rand")
 	}
-	s := &Signer{keys: o.Keys, now: o.Now, parsed: map[string]crypto.Signer{}}
-	for _, alg := range Algorithms() {
+	if o.Algs == nil {
+		o.Algs = Algorithms()
+	}
+	s := &Signer{keys: o.Keys, now: o.Now, algs: o.Algs, parsed: map[string]crypto.Signer{}}
+	for _, alg := range s.algs {
 		if err := s.ensure(ctx, alg, o.Rand); err != nil {
 			return nil, err
 		}
@@ -92,10 +109,12 @@ func newKey(alg string, now time.Time, random io.Reader) (Key, error) {
 		err     error
 	)
 	switch alg {
-	case RS256:
+	case RS256, RS384:
 		private, err = rsa.GenerateKey(random, keyBits)
 	case ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), random)
+	case ES384:
+		private, err = ecdsa.GenerateKey(elliptic.P384(), random)
 	default:
 		return Key{}, fmt.Errorf("token: there are no keys for %q", alg)
 	}
@@ -136,11 +155,11 @@ func (s *Signer) parse(k Key) (crypto.Signer, error) {
 	var private crypto.Signer
 	switch key := parsed.(type) {
 	case *rsa.PrivateKey:
-		if k.Alg == RS256 {
+		if k.Alg == RS256 || k.Alg == RS384 {
 			private = key
 		}
 	case *ecdsa.PrivateKey:
-		if k.Alg == ES256 && key.Curve == elliptic.P256() {
+		if k.Alg == ES256 && key.Curve == elliptic.P256() || k.Alg == ES384 && key.Curve == elliptic.P384() {
 			private = key
 		}
 	}
@@ -179,7 +198,7 @@ func (s *Signer) JWKS(ctx context.Context) (jose.JSONWebKeySet, error) {
 	now := s.now()
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, k := range keys {
-		if !slices.Contains(Algorithms(), k.Alg) || !k.Verifies(now) {
+		if !slices.Contains(s.algs, k.Alg) || !k.Verifies(now) {
 			continue
 		}
 		private, err := s.parse(k)
@@ -215,6 +234,14 @@ func (s *Signer) SignIDToken(ctx context.Context, claims IDToken, alg string) (s
 	if alg == "" {
 		alg = RS256
 	}
+	return s.Sign(ctx, claims, alg)
+}
+
+// Sign signs claims as a JWT with the key in use for alg and names it in kid.
+func (s *Signer) Sign(ctx context.Context, claims any, alg string) (string, error) {
+	if !slices.Contains(s.algs, alg) {
+		return "", fmt.Errorf("token: this signer does not sign with %q", alg)
+	}
 	key, private, err := s.current(ctx, alg)
 	if err != nil {
 		return "", err
@@ -228,15 +255,15 @@ func (s *Signer) SignIDToken(ctx context.Context, claims IDToken, alg string) (s
 	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
-		return "", fmt.Errorf("encode an id_token: %w", err)
+		return "", fmt.Errorf("encode a JWT: %w", err)
 	}
 	signed, err := signer.Sign(payload)
 	if err != nil {
-		return "", fmt.Errorf("sign an id_token: %w", err)
+		return "", fmt.Errorf("sign a JWT: %w", err)
 	}
 	text, err := signed.CompactSerialize()
 	if err != nil {
-		return "", fmt.Errorf("write an id_token: %w", err)
+		return "", fmt.Errorf("write a JWT: %w", err)
 	}
 	return text, nil
 }

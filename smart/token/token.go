@@ -81,7 +81,7 @@ type Store interface {
 // Key is a signing key as it is kept.
 type Key struct {
 	ID      string // kid
-	Alg     string // RS256 or ES256
+	Alg     string // RS256 or ES256 of id_tokens, RS384 or ES384 towards EHRs
 	PKCS8   []byte // private key, DER
 	Created time.Time
 	Retired time.Time // from when it signs nothing more; zero: in use

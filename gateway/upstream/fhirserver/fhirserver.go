@@ -12,10 +12,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -103,28 +100,10 @@ func (s *Server) Search(ctx context.Context, typ, query string) (*upstream.Answe
 
 // Next implements upstream.Reader.
 func (s *Server) Next(ctx context.Context, link string) (*upstream.Answer, error) {
-	// Servers page with ?_getpages= on the base itself as well as below it.
-	if _, below := s.base.Relative(link); !below && !s.onBase(link) || climbs(link) {
+	if !upstream.Within(s.base, link) {
 		return nil, fault.Wrap(errors.New("fhirserver: next link outside the base"), fault.Upstream, "The record system gave an unusable answer.")
 	}
 	return s.get(ctx, link)
-}
-
-func (s *Server) onBase(link string) bool {
-	at, _, _ := strings.Cut(link, "?")
-	b, err := fhir.ParseBase(at)
-	return err == nil && b == s.base
-}
-
-// climbs says whether the path of a URL has segments that lead elsewhere than it
-// says, to servers that read a backslash or an escaped slash as a slash as well.
-func climbs(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil {
-		return true
-	}
-	segments := strings.Split(strings.ReplaceAll(u.Path, `\`, "/"), "/")
-	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
 }
 
 func (s *Server) get(ctx context.Context, target string) (*upstream.Answer, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -33,6 +34,17 @@ type Entry struct {
 	Mode     string // search.mode: match, include, outcome or ""
 	Resource *Resource
 	Err      error
+	Change   Change // of an entry of a history
+}
+
+// Change is what an entry of a history says of how its version came to be, in
+// the words of whoever wrote the Bundle: Bundle.entry.request and response.
+type Change struct {
+	Method, URL                string
+	Status, ETag, LastModified string
+	// Gone says that the version is a deletion: there is no resource, and the
+	// request was a DELETE or the response says 410.
+	Gone bool
 }
 
 // NewBundleReader reads from r. An entry of more than maxEntry bytes is an
@@ -209,7 +221,18 @@ func parseEntry(raw []byte) Entry {
 	}
 	e := Entry{FullURL: root.Get("fullUrl").Text(), Mode: root.Get("search").Get("mode").Text()}
 	e.Resource, e.Err = resourceAt(root.Get("resource"))
+	e.Change = changeOf(root)
 	return e
+}
+
+func changeOf(entry Node) Change {
+	request, response := entry.Get("request"), entry.Get("response")
+	c := Change{
+		Method: request.Get("method").Text(), URL: request.Get("url").Text(),
+		Status: response.Get("status").Text(), ETag: response.Get("etag").Text(), LastModified: response.Get("lastModified").Text(),
+	}
+	c.Gone = !entry.Get("resource").Exists() && (c.Method == "DELETE" || strings.HasPrefix(c.Status, "410"))
+	return c
 }
 
 // scrubStream keeps read errors (the caller tells a time-out from a broken

@@ -134,6 +134,16 @@ func (n Node) Span() (start, end int) {
 	return int(n.node().start), int(n.node().end)
 }
 
+// Member gives the byte range of a member of an object with its name; of any
+// other value that of the value.
+func (n Node) Member() (start, end int) {
+	start, end = n.Span()
+	if n.doc != nil && !n.IsItem() {
+		start = int(n.node().nameStart)
+	}
+	return start, end
+}
+
 // Raw gives the bytes of the value as they came; read only.
 func (n Node) Raw() []byte {
 	if n.doc == nil {

@@ -33,16 +33,19 @@ type Interaction string
 
 // The interactions that are served.
 const (
-	Read   Interaction = "read"
-	Search Interaction = "search-type"
+	Read    Interaction = "read"
+	VRead   Interaction = "vread"
+	History Interaction = "history-instance"
+	Search  Interaction = "search-type"
 )
 
 // Ask is one request, understood completely.
 type Ask struct {
 	Interaction Interaction
 	Type        string
-	ID          string       // Read
-	Query       search.Query // Search
+	ID          string       // Read, VRead, History
+	Version     string       // VRead
+	Query       search.Query // Search; of History the Count
 }
 
 func (a Ask) access() scope.Access {

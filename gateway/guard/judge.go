@@ -23,6 +23,8 @@ const (
 	// ProveReach releases it if something of the patient's own, which the token
 	// may read, points to it.
 	ProveReach
+	// ProveVersion releases it if a version of the same resource is released.
+	ProveVersion
 )
 
 // Verdict is the decision on one resource with its reason, which is a constant
@@ -119,8 +121,11 @@ func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference,
 // search itself rather than an include; mode is what the upstream says.
 func (p *Plan) JudgeFound(r *fhir.Resource, mode string, call int) (v Verdict, match bool) {
 	switch {
-	case p.Ask.Interaction == Read:
-		if r.Type() != p.Ask.Type || r.ID() != p.Ask.ID {
+	case p.Ask.Interaction != Search:
+		// Every version is judged by what it says itself: the resource may have
+		// been somebody else's then.
+		another := p.Ask.Version != "" && r.VersionID() != "" && r.VersionID() != p.Ask.Version
+		if r.Type() != p.Ask.Type || r.ID() != p.Ask.ID || another {
 			return withhold("not-asked"), false
 		}
 		return p.Who.judge(r, scope.Read), true
@@ -139,6 +144,16 @@ func (p *Plan) JudgeFound(r *fhir.Resource, mode string, call int) (v Verdict, m
 		return withhold("not-asked"), false
 	}
 	return p.Who.Judge(r), false
+}
+
+// JudgeDeleted decides on an entry of a history that says that the resource was
+// deleted, and names it. It holds nothing that tells whose it was, so a version
+// has to.
+func (p *Plan) JudgeDeleted(name string) Verdict {
+	if p.Ask.Interaction != History || !p.Who.Base.Resolve(name).Is(p.Ask.Type, p.Ask.ID) {
+		return withhold("not-asked")
+	}
+	return Verdict{Decision: ProveVersion, Reason: "deleted"}
 }
 
 // includes says whether an include of the app's leads to a type.

@@ -26,8 +26,8 @@ type Plan struct {
 	// CountOnly: the app wants a number, which is counted from what passes the
 	// check and never taken from the upstream.
 	CountOnly bool
-	// Partial: only granular scopes cover the type, so that the upstream finds
-	// more than may be told of. Nothing in the answer may depend on what of it
+	// Partial: the upstream finds more than may be told of, since only granular
+	// scopes cover the type or versions are asked for. Nothing in the answer may depend on what of it
 	// is withheld: no include that only a withheld match leads to, no page that
 	// is there for withheld ones only.
 	Partial bool
@@ -61,8 +61,9 @@ func (c Call) Limited(n int) string {
 // ours; the app's own value of a compartment parameter may only agree with it.
 func (w Who) Narrow(a Ask, supports Supports) (Plan, error) {
 	p := Plan{Who: w, Ask: a, Rule: compartment.Of(a.Type)}
-	if a.Interaction == Read {
+	if a.Interaction != Search {
 		p.narrowRead(supports)
+		p.Partial = a.Interaction == History // of its versions some may be another's
 		return p, nil
 	}
 	p.CountOnly = a.Query.Summary == "count" || a.Query.Count == 0
@@ -76,7 +77,8 @@ func (w Who) Narrow(a Ask, supports Supports) (Plan, error) {
 
 // narrowRead fetches by a search for the id within the compartment where the
 // upstream can, so that a foreign resource does not even get here and costs
-// what a missing one costs. Types that several parameters find are read directly.
+// what a missing one costs. Types that several parameters find are read directly,
+// and so are versions, which no search finds.
 func (p *Plan) narrowRead(supports Supports) {
 	if p.Rule.Class == compartment.Self {
 		if p.Ask.ID == p.Who.Patient {
@@ -85,7 +87,7 @@ func (p *Plan) narrowRead(supports Supports) {
 		return
 	}
 	oneWay := (len(p.Rule.Owners) == 0) != (len(p.Rule.Participants) == 0) && len(p.Rule.Union) == 0
-	owned := p.Rule.Class == compartment.Own || p.Rule.Class == compartment.Shared
+	owned := p.Ask.Interaction == Read && (p.Rule.Class == compartment.Own || p.Rule.Class == compartment.Shared)
 	if owned && oneWay && supports(p.Ask.Type, "_id") {
 		if by, ok := p.narrowBy(supports); ok {
 			byID, _ := search.Lookup(p.Ask.Type, "_id")

@@ -23,14 +23,14 @@ func layers() []Layer {
 	return []Layer{
 		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "internal/telemetry", "config", "web"}},
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
-		{"tables and records", []string{"fhir/search", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
+		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},
 		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},
 		{"wiring", []string{"cmd/portico"}},
-		{"checks and generators", []string{"fhir/search/internal/tables", "fhir/uscore/internal/tables", "internal/layer", "internal/fidelity", "internal/e2e", "internal/tools/**"}},
+		{"checks and generators", []string{"fhir/search/internal/tables", "fhir/subset/internal/tables", "fhir/uscore/internal/tables", "internal/layer", "internal/fidelity", "internal/e2e", "internal/tools/**"}},
 	}
 }
 
@@ -68,7 +68,7 @@ func forbidden() []Forbidden {
 		{Who: "**", Except: []string{"**/*test"}, What: "**/*test", Why: "suites and stores in memory (and httptest) are for tests"},
 		{Who: "**", What: "internal/services", Why: "servers are started by tests only"},
 		{Who: "**", What: "cmd/**", Tests: true, Why: "wiring is nobody's library"},
-		{Who: "fhir/**", Except: []string{"fhir/search/internal/tables", "fhir/uscore/internal/tables"}, What: "encoding/json", Why: oneReader},
+		{Who: "fhir/**", Except: []string{"fhir/search/internal/tables", "fhir/subset/internal/tables", "fhir/uscore/internal/tables"}, What: "encoding/json", Why: oneReader},
 		{Who: "gateway/guard", What: "encoding/json", Why: oneReader},
 	}
 }

@@ -49,7 +49,7 @@ func bearerToken(r *http.Request) (string, error) {
 // authorise is step 3. Of $everything the types remain that the scopes cover;
 // when none does, it is refused like any other request.
 func (x *exchange) authorise() error {
-	if !x.everything {
+	if !x.several {
 		x.asks = []guard.Ask{x.ask}
 		return x.who.Authorise(x.ask)
 	}

@@ -14,6 +14,8 @@ type kept struct {
 	resource *fhir.Resource
 	mask     []fhir.Node
 	match    bool // a match of the search, not an include
+	change   change
+	at       pending // where it was found
 }
 
 // check is step 6: every resource is judged, whatever was asked. What is not
@@ -21,7 +23,7 @@ type kept struct {
 func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 	return func(yield func(kept, error) bool) {
 		var held *companions
-		if len(x.plans) == 1 && x.plans[0].Partial { // $everything asks for no includes
+		if !x.several && len(x.plans) == 1 && x.plans[0].Partial && x.ask.Interaction == guard.Search {
 			held = newCompanions(x.who.Base)
 		}
 		for one, err := range found {
@@ -32,11 +34,7 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 			if one.Mode == "outcome" {
 				continue // the upstream's own remarks stay with the upstream
 			}
-			if one.Resource == nil || one.Err != nil {
-				x.withhold("malformed") // nobody can tell whose it is
-				continue
-			}
-			said, err := g.judge(x, one)
+			this, said, err := g.examine(x, one)
 			if err != nil {
 				yield(kept{}, err)
 				return
@@ -45,11 +43,13 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				x.withhold(said.reason)
 				continue
 			}
-			if said.match {
+			if !x.wanted(this) {
+				continue
+			}
+			if this.match {
 				x.counts.matches++
 			}
-			this := kept{one.Resource, said.mask, said.match}
-			if held != nil && !said.match {
+			if held != nil && !this.match {
 				held.wait(this)
 				continue
 			}
@@ -66,6 +66,40 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 		}
 		g.release(x, held, yield)
 	}
+}
+
+// examine says whether one thing that came back may leave.
+func (g *Gateway) examine(x *exchange, one item) (kept, ruling, error) {
+	this := kept{resource: one.Resource, at: one.at, change: change{method: one.Change.Method}}
+	if one.Change.Gone {
+		this.match = true
+		this.change = change{gone: true, etag: one.Change.ETag, at: one.Change.LastModified}
+		passed, err := g.judgeGone(x, one)
+		return this, ruling{passed: passed, match: true, reason: "deleted"}, err
+	}
+	if one.Resource == nil || one.Err != nil {
+		return this, ruling{reason: "malformed"}, nil // nobody can tell whose it is
+	}
+	said, err := g.judge(x, one)
+	this.match, this.mask = said.match, said.mask
+	x.passed = x.passed || said.passed
+	return this, said, err
+}
+
+// wanted says whether what may leave was asked for, beside what the plan says.
+func (x *exchange) wanted(one kept) bool {
+	if one.change.gone {
+		return !x.early(one.change.at)
+	}
+	if !one.match {
+		return true
+	}
+	if also := x.also[one.resource.Type()]; also != nil {
+		if satisfied, err := also.Match(one.resource); !satisfied || err != nil {
+			return false
+		}
+	}
+	return !x.early(one.resource.LastUpdated())
 }
 
 // release gives the companions of what a partial answer holds.
@@ -121,6 +155,9 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 	}
 	if err != nil || !said.passed {
 		return ruling{reason: said.reason}, err
+	}
+	if old := one.plan.Ask.Interaction == guard.VRead || one.plan.Ask.Interaction == guard.History; old {
+		return said, nil // what was so then proves nothing of now
 	}
 	if len(x.proven) < maxProven {
 		x.proven[r.Type()+"/"+r.ID()] = true

@@ -40,7 +40,7 @@ func (g *Gateway) parseEverything(x *exchange, r *http.Request, segments []strin
 	if err != nil {
 		return err
 	}
-	x.everything = true
+	x.several, x.place = true, "Patient/"+x.who.Patient+"/$everything"
 	x.ask = guard.Ask{Interaction: guard.Search, Type: "Patient", Query: search.Query{Type: "Patient", Count: -1}}
 	for _, typ := range types {
 		q, err := search.Parse(typ, since, search.Options{Strict: true})

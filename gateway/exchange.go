@@ -3,7 +3,10 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"time"
 
+	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/fhir/subset"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
@@ -27,9 +30,23 @@ type exchange struct {
 	// next collects where the upstream's further pages are.
 	next []pending
 
-	everything  bool // $everything: a search of each type, in one answer
-	ifNoneMatch string
-	ignored     []string // parameters dropped under handling=lenient
+	// several says that the answer joins searches of several types.
+	several bool
+	// whole says that all pages are read for one answer.
+	whole bool
+	// place is what links of the answer lead to, below the base, and query what
+	// is asked there when it is no search of one type.
+	place, query string
+	// also is what is asked of each type beside what its plan filters by.
+	also  map[string]*search.Filter
+	since time.Time // _since of a history
+
+	conditions conditions
+	view       subset.View
+	pretty     bool
+	ignored    []string // parameters dropped under handling=lenient
+	total      int      // of all pages, -1 while nobody has counted
+	passed     bool     // a version of the resource asked for may be read
 
 	event  audit.Event
 	log    *reqctx.Event
@@ -40,9 +57,14 @@ type exchange struct {
 }
 
 // follows says whether further pages are fetched at once instead of by a link:
-// to count, to prove, and for $everything, which has one answer.
+// to count, to prove, and for what has one answer.
 func (x *exchange) follows() bool {
-	return x.depth > 0 || len(x.plans) != 1 || x.plans[0].CountOnly
+	return x.depth > 0 || x.whole || x.several || x.plans[0].CountOnly
+}
+
+// single says whether one resource was asked for, not a Bundle.
+func (x *exchange) single() bool {
+	return x.ask.Interaction == guard.Read || x.ask.Interaction == guard.VRead
 }
 
 // counting says whether only a number was asked for.
@@ -62,7 +84,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log := reqctx.From(r.Context())
 	log.SetSource(src.ID)
 	return &exchange{
-		ctx: r.Context(), src: src, up: src.Upstream, log: log, proven: map[string]bool{}, proofs: new(int),
+		ctx: r.Context(), src: src, up: src.Upstream, log: log, proven: map[string]bool{}, proofs: new(int), total: -1,
 		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}
 }
@@ -80,6 +102,6 @@ func (x *exchange) tell() {
 func (x *exchange) sub(ask guard.Ask) *exchange {
 	return &exchange{
 		ctx: x.ctx, src: x.src, up: x.up, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
-		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1,
+		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1, total: -1,
 	}
 }

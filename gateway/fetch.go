@@ -22,6 +22,7 @@ type item struct {
 	fhir.Entry
 	plan *guard.Plan
 	call int // which of the plan's calls found it
+	at   pending
 }
 
 // items is read as it is pulled: nothing is fetched before somebody wants it,
@@ -35,12 +36,15 @@ func (g *Gateway) narrow(x *exchange) error {
 		known = nil // narrow with the parameters R4 defines; the check decides anyway
 	}
 	for _, ask := range x.asks {
-		if x.everything && !offers(known, ask.Type) {
+		if x.several && !offers(known, ask.Type) {
 			continue
 		}
 		plan, err := x.who.Narrow(ask, supports(known, ask))
 		if err != nil {
 			return err
+		}
+		if (ask.Interaction == guard.VRead || ask.Interaction == guard.History) && !x.versioned(known, ask) {
+			plan.Calls = nil
 		}
 		x.plans = append(x.plans, &plan)
 	}
@@ -106,6 +110,10 @@ func (g *Gateway) call(x *exchange, p pending, room int, found item, yield func(
 	switch {
 	case p.URL != "":
 		answer, err = x.up.Next(x.ctx, p.URL)
+	case call.ID != "" && found.plan.Ask.Interaction == guard.History:
+		if answer, err = x.version(found.plan.Ask); x.isNone(err) {
+			return true
+		}
 	case call.ID != "":
 		return g.direct(x, call.ID, found, yield)
 	case p.Call > 0 && room > 0 && !x.follows():
@@ -120,14 +128,15 @@ func (g *Gateway) call(x *exchange, p pending, room int, found item, yield func(
 // one that the upstream does not give us, or not as FHIR JSON: that would tell
 // that it is there.
 func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, error) bool) bool {
-	answer, err := x.up.Read(x.ctx, found.plan.Ask.Type, id)
-	switch kind := fault.KindOf(err); {
-	case err != nil && kind == fault.NotFound:
-		return true
-	case err != nil && (kind == fault.Unsupported || errors.Is(err, upstream.ErrUnreadable)):
-		if x.depth == 0 {
-			x.log.Fail(err) // for the operator, whose credential may reach too little
-		}
+	var answer *upstream.Answer
+	var err error
+	if found.plan.Ask.Interaction == guard.VRead {
+		answer, err = x.version(found.plan.Ask)
+	} else {
+		answer, err = x.up.Read(x.ctx, found.plan.Ask.Type, id)
+	}
+	switch {
+	case x.isNone(err):
 		return true
 	case err != nil:
 		return yield(item{}, err)
@@ -140,6 +149,23 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 		x.log.Fail(found.Err)
 	}
 	return yield(found, nil)
+}
+
+// isNone says whether an error means that there is nothing, as far as an app is
+// told.
+func (x *exchange) isNone(err error) bool {
+	switch kind := fault.KindOf(err); {
+	case err == nil:
+		return false
+	case kind == fault.NotFound:
+		return true
+	case kind == fault.Unsupported || errors.Is(err, upstream.ErrUnreadable), kind == fault.Invalid && x.ask.Interaction != guard.Read:
+		if x.depth == 0 {
+			x.log.Fail(err) // for the operator, whose credential may reach too little
+		}
+		return true
+	}
+	return false
 }
 
 func readWhole(body io.ReadCloser) ([]byte, error) {

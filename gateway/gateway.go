@@ -45,6 +45,7 @@ type Source struct {
 	Name     string
 	Base     fhir.Base // the upstream's own base
 	Upstream upstream.Reader
+	Versions upstream.Historian // nil: there are no old versions here
 	PageSize int // most matches on a page; 0 means 200
 }
 

@@ -135,8 +135,9 @@ func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change
 	public := httptest.NewServer(router)
 	t.Cleanup(public.Close)
 	events := &sink{}
+	versions, _ := up.(upstream.Historian)
 	o := gateway.Options{
-		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up}},
+		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up, Versions: versions}},
 		Tokens: bearers{}, Audit: events, Pages: pages, HoldBytes: hold,
 		SMART:        func(string) http.Handler { return http.NotFoundHandler() },
 		AuthorizeURL: public.URL + "/oauth/authorize", TokenURL: public.URL + "/oauth/token",

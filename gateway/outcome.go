@@ -139,6 +139,15 @@ func outcome(severity r4.IssueSeverity, code r4.IssueType, text string) ([]byte,
 	return body, nil
 }
 
+// warnings go with an answer as entries of their own.
+func (x *exchange) warnings() ([][]byte, error) {
+	if len(x.ignored) == 0 {
+		return nil, nil
+	}
+	one, err := ignoredOutcome(x.ignored)
+	return [][]byte{one}, err
+}
+
 // ignoredOutcome is the warning that goes with a search of which parameters
 // were dropped under handling=lenient. Names are the app's own words, so only
 // harmless ones are repeated.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
 )
 
@@ -21,59 +22,96 @@ const pageLife = time.Hour
 // what a link can hold; then there can be no second page.
 const MaxLink = 24 << 10
 
-// pageState is what a sealed paging handle holds: the search as it was
+// pageState is what a sealed paging handle holds: what was asked, as it was
 // understood, and where the upstream goes on.
 type pageState struct {
 	Query   string    `json:"q"` // the app's own, canonical
 	Next    []pending `json:"n"`
-	Expires int64     `json:"e"` // Unix seconds
+	Expires int64     `json:"e"`           // Unix seconds
+	Total   int       `json:"t,omitempty"` // of all pages plus one, when it was counted
 }
 
-// bound ties a handle to source, patient, app and type: for anybody else it
-// does not open. Scopes are not part of it: the token of the request decides.
+// bound ties a handle to source, patient, app and what is asked for: for anybody
+// else it does not open. Scopes are not part of it: the token of the request
+// decides.
 func (x *exchange) bound() string {
-	return strings.Join([]string{x.src.ID, x.grant.Patient, x.grant.Client, x.ask.Type}, "\x00")
+	return strings.Join([]string{x.src.ID, x.grant.Patient, x.grant.Client, x.place}, "\x00")
 }
 
-// nextLink seals where the search goes on, "" when it is at its end.
+// canonical is what is asked at x.place, in one spelling.
+func (x *exchange) canonical() string {
+	if x.query != "" || x.several || x.ask.Interaction != guard.Search {
+		return x.query
+	}
+	return x.ask.Query.Encode()
+}
+
+// link gives a URL of this answer's place.
+func (x *exchange) link(query string) string {
+	if query == "" {
+		return x.src.publicBase + "/" + x.place
+	}
+	return x.src.publicBase + "/" + x.place + "?" + query
+}
+
+// nextLink seals where the answer goes on, "" when it is at its end.
 func (g *Gateway) nextLink(x *exchange) (string, error) {
 	if len(x.next) == 0 {
 		return "", nil
 	}
-	raw, err := json.Marshal(pageState{Query: x.ask.Query.Encode(), Next: x.next, Expires: g.now().Add(pageLife).Unix()})
+	raw, err := json.Marshal(pageState{Query: x.canonical(), Next: x.next, Expires: g.now().Add(pageLife).Unix(), Total: x.total + 1})
 	if err != nil {
 		return "", fmt.Errorf("gateway: paging state: %w", err)
 	}
-	handle := g.pages.SealText(raw, x.bound())
-	link := x.src.publicBase + "/" + x.ask.Type + "?" + pageName + "=" + url.QueryEscape(handle)
+	query := pageName + "=" + url.QueryEscape(g.pages.SealText(raw, x.bound()))
+	if x.pretty {
+		query += "&_pretty=true"
+	}
+	link := x.link(query)
 	if len(link) > MaxLink {
 		return "", fault.New(fault.TooLarge, "This search is too long to be given in pages: ask for fewer values at once.")
 	}
 	return link, nil
 }
 
-// resumePage opens a paging handle. Nothing else may stand beside it; a handle
-// of somebody else, an old or a changed one all look like none.
-func (g *Gateway) resumePage(x *exchange, pairs []search.Pair, at int) error {
-	beside := slices.Delete(slices.Clone(pairs), at, at+1)
-	for _, p := range beside {
+// openPage opens a paging handle if there is one among the parameters, and gives
+// what was asked first. Nothing else may stand beside it; a handle of somebody
+// else, an old or a changed one all look like none.
+func (g *Gateway) openPage(x *exchange, pairs []search.Pair) (asked []search.Pair, resumed bool, err error) {
+	x.prettily(pairs)
+	at := slices.IndexFunc(pairs, func(p search.Pair) bool { return p.Name == pageName })
+	if at < 0 {
+		return pairs, false, nil
+	}
+	for _, p := range slices.Delete(slices.Clone(pairs), at, at+1) {
 		if p.Name != "_format" && p.Name != "_pretty" {
-			return fault.New(fault.Invalid, "A paging link takes no further parameters.")
+			return nil, false, fault.New(fault.Invalid, "A paging link takes no further parameters.")
 		}
 	}
 	gone := fault.New(fault.NotFound, "This page is not (or no longer) there: repeat the search.")
 	raw, err := g.pages.OpenText(pairs[at].Value, x.bound())
 	if err != nil {
-		return gone
+		return nil, false, gone
 	}
 	var state pageState
-	if err := json.Unmarshal(raw, &state); err != nil || g.now().Unix() >= state.Expires {
-		return gone
+	if err := json.Unmarshal(raw, &state); err != nil || g.now().Unix() >= state.Expires || len(state.Next) == 0 {
+		return nil, false, gone
 	}
-	original, err := search.ParsePairs(state.Query)
-	if err != nil {
-		return gone
+	if asked, err = search.ParsePairs(state.Query); err != nil {
+		return nil, false, gone
 	}
-	x.resume = state.Next
-	return g.understand(x, original, true)
+	x.resume, x.total = state.Next, state.Total-1
+	return asked, true, nil
+}
+
+// encodePairs prints parameters that were read, but for how the answer is laid
+// out.
+func encodePairs(pairs []search.Pair) string {
+	var out []string
+	for _, p := range pairs {
+		if p.Name != "_format" && p.Name != "_pretty" {
+			out = append(out, url.QueryEscape(p.Name)+"="+url.QueryEscape(p.Value))
+		}
+	}
+	return strings.Join(out, "&")
 }

@@ -46,8 +46,10 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if !search.IsResourceType(typ) {
 		return notAType(typ)
 	}
-	x.ask.Type, x.event.Type = typ, typ
+	x.ask.Type, x.event.Type, x.place = typ, typ, typ
 	switch {
+	case isVersions(segments):
+		return g.parseVersions(x, r, segments)
 	case len(segments) == 1 && isGet(r):
 		return g.parseSearch(x, r, nil)
 	case len(segments) == 2 && segments[1] == "_search" && r.Method == http.MethodPost:
@@ -59,7 +61,7 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	case len(segments) == 2 && segments[1] != "_search" && !notAnID(segments[1]) && isGet(r):
 		return parseRead(x, r, segments[1])
 	case len(segments) > 2, len(segments) == 2 && notAnID(segments[1]):
-		return fault.New(fault.Unsupported, "This interaction is not available; read and search are.")
+		return fault.New(fault.Unsupported, "This interaction is not available; read, search and the versions of a resource are.")
 	}
 	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
 }
@@ -144,24 +146,12 @@ func parseRead(x *exchange, r *http.Request, id string) error {
 	if !fhir.ValidID(id) {
 		return fault.New(fault.NotFound, "Not found.") // as for an id that is not there
 	}
-	pairs, err := search.ParsePairs(r.URL.RawQuery)
-	if err != nil {
-		return searchFault(err)
-	}
-	for _, p := range pairs {
-		if p.Name != "_format" && p.Name != "_pretty" {
-			return fault.New(fault.Invalid, "A read takes no parameters but _format and _pretty.")
-		}
-		if p.Name == "_format" {
-			if err := acceptsFormat(p.Value); err != nil {
-				return err
-			}
-		}
+	if err := x.parseReadOptions(r); err != nil {
+		return err
 	}
 	x.ask.Interaction, x.ask.ID = guard.Read, id
 	x.event.Interaction, x.event.ResourceID = string(guard.Read), id
 	x.log.SetInteraction(string(guard.Read))
-	x.ifNoneMatch = r.Header.Get("If-None-Match")
 	return nil
 }
 
@@ -188,10 +178,11 @@ func (g *Gateway) parseSearch(x *exchange, r *http.Request, body []search.Pair) 
 	if err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(pairs, func(p search.Pair) bool { return p.Name == pageName }); i >= 0 {
-		return g.resumePage(x, pairs, i)
+	pairs, resumed, err := g.openPage(x, pairs)
+	if err != nil {
+		return err
 	}
-	return g.understand(x, pairs, !lenient(r))
+	return g.understand(x, pairs, resumed || !lenient(r))
 }
 
 // merge joins URL and body of a POST _search. The same name in both with other
@@ -222,7 +213,7 @@ func (g *Gateway) understand(x *exchange, pairs []search.Pair, strict bool) erro
 	}
 	slices.Sort(names)
 	x.event.Query = strings.Join(slices.Compact(names), ",")
-	return nil
+	return x.setView(q)
 }
 
 // lenient follows R4 http section 3.1.0.1.5: unknown parameters are dropped

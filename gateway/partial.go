@@ -44,11 +44,15 @@ func (g *Gateway) anything(x *exchange, answer *upstream.Answer, marked item) (f
 		case failed != nil:
 			err = failed
 			return false
+		case one.Change.Gone:
+			found, err = g.judgeGone(x, one)
+			found = found && !x.early(one.Change.LastModified)
+			return !found && err == nil
 		case one.Resource == nil || one.Err != nil || one.Mode == "outcome":
 			return true
 		}
 		v, match := one.plan.JudgeFound(one.Resource, one.Mode, one.call)
-		found = match && v.Decision != guard.Withhold
+		found = match && v.Decision != guard.Withhold && x.wanted(kept{resource: one.Resource, match: match})
 		return !found
 	})
 	return found, next, endOf(more, err)

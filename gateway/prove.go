@@ -107,7 +107,7 @@ func (g *Gateway) searchPointer(x *exchange, p compartment.Pointer, typ, id stri
 // that nothing may be given: otherwise the time an answer takes would tell a
 // foreign resource, whose reach had to be looked for, from a missing one.
 func (g *Gateway) sameWork(x *exchange) error {
-	if x.depth > 0 || x.ask.Interaction != guard.Read || len(x.proven) > 0 || *x.proofs > 0 {
+	if x.depth > 0 || !x.single() || len(x.proven) > 0 || *x.proofs > 0 {
 		return nil
 	}
 	var err error

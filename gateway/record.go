@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/gateway/audit"
-	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/reqctx"
 )
@@ -58,7 +57,7 @@ func (g *Gateway) refuse(x *exchange, err error) error {
 
 // statusOnRelease is what the audit event says before the answer is written.
 func (x *exchange) statusOnRelease(h *held) int {
-	if x.ask.Interaction == guard.Read && h.read != nil && x.notModified(h.read) {
+	if h.read != nil && x.notModified(h.read) {
 		return http.StatusNotModified
 	}
 	return http.StatusOK

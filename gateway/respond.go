@@ -4,10 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/portico-fhir/portico/gateway/audit"
 )
@@ -25,7 +22,7 @@ func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, x *exchange, h
 		if etag := h.read.etag(); etag != "" {
 			header.Set("ETag", etag)
 		}
-		if at, err := time.Parse(time.RFC3339Nano, h.read.updated); err == nil {
+		if at, err := h.read.modified(); err == nil {
 			header.Set("Last-Modified", at.UTC().Format(http.TimeFormat))
 		}
 		if x.notModified(h.read) {
@@ -78,27 +75,4 @@ func gone(err error) error {
 		return nil
 	}
 	return errors.New("gateway: the client went away")
-}
-
-// etag follows R4 http section 3.1.0.1: the version, weak.
-func (p *piece) etag() string {
-	if p.version == "" || strings.ContainsAny(p.version, "\"\\\r\n") {
-		return ""
-	}
-	return `W/"` + p.version + `"`
-}
-
-// notModified compares weakly (RFC 9110 §13.1.2).
-func (x *exchange) notModified(p *piece) bool {
-	etag := p.etag()
-	if x.ifNoneMatch == "" || etag == "" {
-		return false
-	}
-	if strings.TrimSpace(x.ifNoneMatch) == "*" {
-		return true
-	}
-	strong := strings.TrimPrefix(etag, "W/")
-	return slices.ContainsFunc(strings.Split(x.ifNoneMatch, ","), func(one string) bool {
-		return strings.TrimPrefix(strings.TrimSpace(one), "W/") == strong
-	})
 }

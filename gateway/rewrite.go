@@ -24,17 +24,25 @@ type piece struct {
 	version string
 	updated string
 	match   bool
+	change  change
 }
 
-// rewrite is step 7. The only bytes that change are masked references and the
-// listed places where a URL lies on the upstream's base; everything else leaves
-// exactly as it came.
+// rewrite is step 7. The only bytes that change are masked references, the
+// listed places where a URL lies on the upstream's base, and what the app does
+// not want to have; everything else leaves exactly as it came.
 func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piece, error] {
 	return func(yield func(piece, error) bool) {
 		for one, err := range in {
 			if err != nil {
 				yield(piece{}, err)
 				return
+			}
+			if one.change.gone {
+				x.counts.released++
+				if !yield(one.tombstone(x), nil) {
+					return
+				}
+				continue
 			}
 			r := one.resource
 			edits := x.relocate(r)
@@ -49,10 +57,11 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 			if len(one.mask) > 0 {
 				x.counts.masked++
 			}
+			edits = append(edits, x.viewOf(one.match).Edits(r)...)
 			x.counts.released++
 			out := piece{
 				typ: r.Type(), id: r.ID(), match: one.match, bytes: r.Splice(edits),
-				version: r.VersionID(), updated: r.LastUpdated(),
+				version: r.VersionID(), updated: r.LastUpdated(), change: one.change,
 			}
 			if !yield(out, nil) {
 				return

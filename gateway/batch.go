@@ -135,6 +135,9 @@ func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Requ
 	if match := request.Get("ifNoneMatch").Text(); match != "" {
 		inner.Header.Set("If-None-Match", match)
 	}
+	if since, err := time.Parse(time.RFC3339Nano, request.Get("ifModifiedSince").Text()); err == nil {
+		inner.Header.Set("If-Modified-Since", since.UTC().Format(http.TimeFormat))
+	}
 	return inner, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/fault"
 )
 
 // bundleWriter writes a searchset or a history around pieces, one at a time.
@@ -211,6 +212,9 @@ func (w *bundleWriter) count() error {
 	}
 	total := 0
 	for one, err := range w.g.check(sub, w.g.fetch(sub)) {
+		if fault.KindOf(err) == fault.Unsupported {
+			return nil // more pages than are counted: no total is better than a wrong one
+		}
 		if err != nil {
 			return err
 		}

@@ -47,6 +47,7 @@ type exchange struct {
 	ignored    []string // parameters dropped under handling=lenient
 	total      int      // of all pages, -1 while nobody has counted
 	passed     bool     // a version of the resource asked for may be read
+	looked     bool     // whether one is there was looked for
 
 	event  audit.Event
 	log    *reqctx.Event

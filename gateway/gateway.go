@@ -46,7 +46,7 @@ type Source struct {
 	Base     fhir.Base // the upstream's own base
 	Upstream upstream.Reader
 	Versions upstream.Historian // nil: there are no old versions here
-	PageSize int // most matches on a page; 0 means 200
+	PageSize int                // most matches on a page; 0 means 200
 }
 
 // Options configures a Gateway.

@@ -35,7 +35,9 @@ type house struct {
 	origin string // of the EHR
 	base   string // the public FHIR base
 	sink   *sink
-	client *http.Client
+	// connector is what the gateway asks the EHR with.
+	connector *fhirserver.Server
+	client    *http.Client
 	// gateway is what serves base, for what no app can ask.
 	gateway *gateway.Gateway
 }
@@ -116,7 +118,7 @@ func open(t testing.TB, hold int, resources ...string) *house {
 		t.Fatal(err)
 	}
 	h := openOver(t, connector, base, hold)
-	h.ehr, h.origin = hospital, up.URL
+	h.ehr, h.origin, h.connector = hospital, up.URL, connector
 	return h
 }
 

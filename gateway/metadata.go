@@ -46,7 +46,7 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, src *source) 
 }
 
 func (g *Gateway) capabilityStatement(src *source, known *upstream.Capabilities) ([]byte, error) {
-	rest, err := g.restOf(known)
+	rest, err := g.restOf(src, known)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (g *Gateway) capabilityStatement(src *source, known *upstream.Capabilities)
 	return body, nil
 }
 
-func (g *Gateway) restOf(known *upstream.Capabilities) (r4.CapabilityStatementRest, error) {
+func (g *Gateway) restOf(src *source, known *upstream.Capabilities) (r4.CapabilityStatementRest, error) {
 	cors := true
 	smart := "SMART-on-FHIR"
 	system := "http://terminology.hl7.org/CodeSystem/restful-security-service"
@@ -90,7 +90,7 @@ func (g *Gateway) restOf(known *upstream.Capabilities) (r4.CapabilityStatementRe
 	}
 	rest.Interaction = []r4.CapabilityStatementRestInteraction{{Code: r4.SystemRestfulInteractionBatch}}
 	for _, typ := range compartment.Types() {
-		res, offered, err := resourceOf(typ, known)
+		res, offered, err := src.resourceOf(typ, known)
 		if err != nil {
 			return rest, err
 		}
@@ -115,7 +115,7 @@ func oauthExtension(uris oauthURIs) r4.Extension {
 
 // resourceOf states what can be done with a type: what the guard serves and the
 // upstream says it has.
-func resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatementRestResource, bool, error) {
+func (s *source) resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatementRestResource, bool, error) {
 	rule := compartment.Of(typ)
 	var has upstream.TypeCapability
 	if known != nil {
@@ -134,6 +134,7 @@ func resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatemen
 	if read {
 		res.Interaction = append(res.Interaction, r4.CapabilityStatementRestResourceInteraction{Code: r4.TypeRestfulInteractionRead})
 	}
+	s.addVersions(&res, has)
 	for _, p := range uscore.Profiles(typ) {
 		if known != nil && has.Profiles[p] {
 			res.SupportedProfile = append(res.SupportedProfile, p)
@@ -150,6 +151,20 @@ func resourceOf(typ string, known *upstream.Capabilities) (r4.CapabilityStatemen
 		}
 	}
 	return res, true, nil
+}
+
+// addVersions states the interactions with old versions, where the upstream says
+// that it has them.
+func (s *source) addVersions(res *r4.CapabilityStatementRestResource, has upstream.TypeCapability) {
+	for _, code := range []r4.TypeRestfulInteraction{r4.TypeRestfulInteractionVread, r4.TypeRestfulInteractionHistoryInstance} {
+		if s.Versions != nil && has.Interactions[code.Code()] {
+			res.Interaction = append(res.Interaction, r4.CapabilityStatementRestResourceInteraction{Code: code})
+		}
+	}
+	if s.Versions != nil && has.Interactions["vread"] {
+		policy, history := r4.ResourceVersionPolicyVersioned, true
+		res.Versioning, res.ReadHistory = &policy, &history
+	}
 }
 
 func addSearch(res *r4.CapabilityStatementRestResource, typ string, stated bool, has upstream.TypeCapability) error {

@@ -138,25 +138,24 @@ func (g *Gateway) judgeGone(x *exchange, one item) (bool, error) {
 		return x.passed, nil
 	}
 	// The answer may hold none: an earlier page did, or a later one does.
-	const key = "a version"
-	if known, ok := x.proven[key]; ok {
-		return known, nil
+	if x.looked {
+		return false, nil
 	}
+	x.looked = true
 	ask := x.ask
 	ask.Query.Count = -1
 	sub := x.sub(ask)
 	if err := g.narrow(sub); err != nil {
 		return false, failure(err)
 	}
-	x.proven[key] = false
 	for _, err := range g.check(sub, g.fetch(sub)) {
 		if err != nil {
 			return false, failure(err)
 		}
-		x.proven[key] = true
+		x.passed = true
 		break
 	}
-	return x.proven[key], nil
+	return x.passed, nil
 }
 
 // existed is an error when nothing of a resource's history may be told, and the

@@ -49,6 +49,7 @@ type wiring struct {
 	ring      *seal.Ring
 	sources   []authz.Source
 	upstreams map[string]upstream.Reader
+	versions  map[string]upstream.Historian
 	ways      map[string]*resilience.Transport // to each source's EHR; State tells how it does
 	backend   *backendKeys
 	closers   []func()
@@ -63,7 +64,7 @@ type wiring struct {
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}}
+	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}}
 	var err error
 	if w.telemetry, err = newTelemetry(cfg, log); err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (w *wiring) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
-		w.bases[s.ID], w.upstreams[s.ID] = base, connector
+		w.bases[s.ID], w.upstreams[s.ID], w.versions[s.ID] = base, connector, connector
 		source, err := w.source(s)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
@@ -254,7 +255,7 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	}
 	var sources []gateway.Source
 	for _, s := range w.cfg.Sources {
-		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], PageSize: s.MaxPageSize})
+		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], Versions: w.versions[s.ID], PageSize: s.MaxPageSize})
 	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},

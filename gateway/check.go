@@ -77,7 +77,7 @@ func (g *Gateway) examine(x *exchange, one item) (kept, ruling, error) {
 		passed, err := g.judgeGone(x, one)
 		return this, ruling{passed: passed, match: true, reason: "deleted"}, err
 	}
-	if one.Resource == nil || one.Err != nil {
+	if malformed := one.Resource == nil || one.Err != nil; malformed {
 		return this, ruling{reason: "malformed"}, nil // nobody can tell whose it is
 	}
 	said, err := g.judge(x, one)

@@ -25,7 +25,7 @@ func layers() []Layer {
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore"}},
-		{"decisions and connections", []string{"gateway/guard", "gateway/upstream/**", "smart/token", "smart/apps"}},
+		{"decisions and connections", []string{"gateway/guard", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},
@@ -44,6 +44,8 @@ func peers() []Edge {
 		{"gateway/store", "gateway/login", "a store implements the interface stated there"},
 		{"gateway/upstream/connect", "gateway/upstream", "what is below a base is decided in one place"},
 		{"gateway/upstream/fhirserver", "gateway/upstream", "a connector implements the interface stated there"},
+		{"gateway/upstream/quirks", "gateway/upstream", "it implements the interface stated there, over another that does"},
+		{"gateway/upstream/quirks", "gateway/upstream/profiles", "it works around what a profile says"},
 	}
 }
 

@@ -25,15 +25,22 @@ type Options struct {
 	Base fhir.Base
 	// Authorize adds the upstream's credentials to a request, nil for none.
 	Authorize func(*http.Request)
-	Timeout   time.Duration     // to the response's headers, and for each pause in its body; 0 means 15 s
-	MaxBody   int64             // bytes of one answer; 0 means 256 MiB
-	Transport http.RoundTripper // nil means a transport of its own
+	// Accept is the Accept header of every request; "" means application/fhir+json.
+	Accept string
+	// MediaTypes are those of answers that are read as FHIR JSON, beside the
+	// ones that say so.
+	MediaTypes []string
+	Timeout    time.Duration     // to the response's headers, and for each pause in its body; 0 means 15 s
+	MaxBody    int64             // bytes of one answer; 0 means 256 MiB
+	Transport  http.RoundTripper // nil means a transport of its own
 }
 
 // Server is one upstream FHIR server.
 type Server struct {
 	base      fhir.Base
 	authorize func(*http.Request)
+	accept    string
+	media     []string
 	maxBody   int64
 	timeout   time.Duration
 	client    *http.Client
@@ -49,6 +56,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Authorize == nil {
 		o.Authorize = func(*http.Request) {}
+	}
+	if o.Accept == "" {
+		o.Accept = "application/fhir+json"
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 15 * time.Second
@@ -71,6 +81,8 @@ func New(o Options) (*Server, error) {
 	return &Server{
 		base:      o.Base,
 		authorize: o.Authorize,
+		accept:    o.Accept,
+		media:     o.MediaTypes,
 		maxBody:   o.MaxBody,
 		timeout:   o.Timeout,
 		client: &http.Client{
@@ -80,6 +92,9 @@ func New(o Options) (*Server, error) {
 		},
 	}, nil
 }
+
+// Close gives up connections that nobody uses.
+func (s *Server) Close() { s.client.CloseIdleConnections() }
 
 // Read implements upstream.Reader.
 func (s *Server) Read(ctx context.Context, typ, id string) (*upstream.Answer, error) {
@@ -122,14 +137,14 @@ func (s *Server) send(within, caller context.Context, end context.CancelFunc, ta
 	if err != nil {
 		return nil, fault.Wrap(fmt.Errorf("fhirserver: building the request: %w", err), fault.Internal, "")
 	}
-	req.Header.Set("Accept", "application/fhir+json")
+	req.Header.Set("Accept", s.accept)
 	req.Header.Set("User-Agent", "portico")
 	s.authorize(req)
 	resp, err := s.client.Do(req) //nolint:bodyclose // the body is the Answer's, whose reader closes it
 	if err != nil {
 		return nil, transportFault(caller, err)
 	}
-	if err := statusFault(resp); err != nil {
+	if err := s.statusFault(resp); err != nil {
 		return nil, drained(newBody(resp.Body, s.maxBody, s.timeout, end), err)
 	}
 	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
@@ -174,7 +189,7 @@ func retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-func statusFault(resp *http.Response) error {
+func (s *Server) statusFault(resp *http.Response) error {
 	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
 	later := func(k fault.Kind, public string) error {
 		return &fault.Error{Kind: k, Public: public, Err: cause, RetryAfter: retryAfter(resp.Header)}
@@ -192,15 +207,15 @@ func statusFault(resp *http.Response) error {
 		return later(fault.Unavailable, "The record system is not available.")
 	case resp.StatusCode != http.StatusOK:
 		return fault.Wrap(cause, fault.Upstream, "The record system failed.")
-	case !isJSON(resp.Header.Get("Content-Type")):
+	case !s.isJSON(resp.Header.Get("Content-Type")):
 		return fault.Wrap(fmt.Errorf("fhirserver: %w", upstream.ErrUnreadable), fault.Upstream, "The record system gave an unusable answer.")
 	}
 	return nil
 }
 
-func isJSON(contentType string) bool {
+func (s *Server) isJSON(contentType string) bool {
 	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/fhir+json" || media == "application/json" || media == "application/json+fhir")
+	return err == nil && slices.Contains(s.media, media) || err == nil && (media == "application/fhir+json" || media == "application/json" || media == "application/json+fhir")
 }
 
 // drained reads a little of an unwanted body, so that the connection can be used

@@ -166,6 +166,9 @@ func (s *Server) dispatch(c *call) (answer, error) {
 		return answer{}, notAllowed("POST")
 	}
 	if len(c.path) == 1 && c.path[0] == "metadata" {
+		if s.restriction().NoMetadata {
+			return answer{}, notFound()
+		}
 		if get {
 			return s.metadata(c)
 		}

@@ -63,6 +63,7 @@ func (s *Server) metadata(c *call) (answer, error) {
 	}
 	for i := range rest.Resource {
 		rest.Resource[i].SearchRevInclude = revIncludes[rest.Resource[i].Type]
+		s.restriction().stated(rest.Resource[i].Type, &rest.Resource[i])
 	}
 	return answer{status: http.StatusOK, authored: true, resource: encode(capabilityStatement{
 		ResourceType:   "CapabilityStatement",

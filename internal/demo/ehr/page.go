@@ -152,6 +152,7 @@ func (s *Server) page(c *call, snap *snapshot, id [16]byte, offset int) (answer,
 			b.entries = append(b.entries, bundleEntry{fullURL: fullURL(c, res), resource: view{summary: snap.query.Summary}.of(res), mode: "include"})
 		}
 	}
+	s.restriction().plain(c, b)
 	return answer{status: http.StatusOK, bundle: b}, nil
 }
 

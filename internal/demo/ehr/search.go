@@ -29,9 +29,16 @@ func (s *Server) search(c *call, typ int, within *compartment) (answer, error) {
 			return s.nextPage(c, p.Value)
 		}
 	}
-	q, err := s.parse(c, typ, c.query, false)
+	limits := s.restriction()
+	if err := limits.refuseSearch(resourceTypes[typ].name, pairs); err != nil {
+		return answer{}, err
+	}
+	q, err := s.parse(c, typ, written(limits.without(pairs)), false)
 	if err != nil {
 		return answer{}, err
+	}
+	if limits.MaxPage > 0 && (q.Count < 0 || q.Count > limits.MaxPage) {
+		q.Count = limits.MaxPage
 	}
 	rows, err := s.matches(c, typ, q, within)
 	if err != nil {
@@ -49,7 +56,7 @@ func (s *Server) search(c *call, typ int, within *compartment) (answer, error) {
 // postSearch answers POST …/_search: the parameters of the form are added to
 // those of the address (R4 http, section 3.1.0.9).
 func (s *Server) postSearch(c *call, typ int, within *compartment) (answer, error) {
-	if c.method != http.MethodPost {
+	if c.method != http.MethodPost || s.restriction().NoPostSearch {
 		return answer{}, notAllowed("POST")
 	}
 	if len(c.body) > 0 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,8 @@ type Server struct {
 	pages   *pages
 	writing sync.Mutex // held from reading a precondition to storing the change
 	faults  faults
+
+	restricted atomic.Pointer[Restriction]
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -79,6 +82,10 @@ func orElse[T comparable](value, other T) T {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	modes := s.faults.of(r)
 	if s.insteadOfAnswer(w, r, modes) {
+		return
+	}
+	if limits := s.restriction(); limits.Files {
+		s.file(w, r, limits)
 		return
 	}
 	c, err := s.newCall(w, r, modes)

@@ -83,7 +83,7 @@ func (r *Reader) Read(ctx context.Context, typ, id string) (*upstream.Answer, er
 			break
 		}
 	}
-	if err != nil && r.ids != nil && fault.KindOf(err) == fault.Invalid {
+	if err != nil && !r.plain && fault.KindOf(err) == fault.Invalid {
 		// Servers with ids of a form of their own call others malformed.
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}

@@ -93,42 +93,69 @@ func profile(t *testing.T, text string) *profiles.Profile {
 }
 
 const observationCategories = `
-      values: ["http://terminology.hl7.org/CodeSystem/observation-category|laboratory", "http://terminology.hl7.org/CodeSystem/observation-category|vital-signs", "http://terminology.hl7.org/CodeSystem/observation-category|social-history", "http://terminology.hl7.org/CodeSystem/observation-category|survey", "http://terminology.hl7.org/CodeSystem/observation-category|exam", "http://terminology.hl7.org/CodeSystem/observation-category|imaging", "http://terminology.hl7.org/CodeSystem/observation-category|procedure", "http://hl7.org/fhir/us/core/CodeSystem/us-core-category|sdoh", "http://hl7.org/fhir/us/core/CodeSystem/us-core-observation-category|clinical-test"]`
+      values: ["http://terminology.hl7.org/CodeSystem/observation-category|laboratory", "http://terminology.hl7.org/CodeSystem/observation-category|vital-signs", "http://terminology.hl7.org/CodeSystem/observation-category|social-history", "http://terminology.hl7.org/CodeSystem/observation-category|survey", "http://terminology.hl7.org/CodeSystem/observation-category|exam", "http://terminology.hl7.org/CodeSystem/observation-category|imaging", "http://terminology.hl7.org/CodeSystem/observation-category|procedure", "http://hl7.org/fhir/us/core/CodeSystem/us-core-category|functional-status", "http://hl7.org/fhir/us/core/CodeSystem/us-core-category|disability-status", "http://hl7.org/fhir/us/core/CodeSystem/us-core-category|cognitive-status", "http://hl7.org/fhir/us/core/CodeSystem/us-core-category|sdoh", "http://hl7.org/fhir/us/core/CodeSystem/us-core-observation-category|clinical-test"]`
 
 // Whatever a server refuses or leaves out, an answer over it is the answer over
 // one that does everything.
 func TestAnAnswerIsWholeWhateverTheServerCannotDo(t *testing.T) {
 	_, plainBase, patients := hospital(t, ehr.Options{})
-	want := connect(t, plainBase, &profiles.Profile{})
+	want := upstreamtest.NewReference(connect(t, plainBase, &profiles.Profile{}))
+	limited, limitedBase, _ := hospital(t, ehr.Options{PageSize: 40})
 	for name, tt := range map[string]struct {
 		limits  ehr.Restriction
-		options ehr.Options
 		profile string
 	}{
 		"nothing":                      {},
-		"no metadata":                  {ehr.Restriction{NoMetadata: true}, ehr.Options{}, "metadata: absent"},
-		"category or code needed":      {ehr.Restriction{OneOf: map[string][]string{"Observation": {"category", "code"}}}, ehr.Options{}, "types:\n  Observation:\n    one_of: [category, code]\n    fan_out:\n      param: category" + observationCategories},
-		"small pages":                  {ehr.Restriction{RefusePage: 10}, ehr.Options{PageSize: 4}, "search: {max_count: 10}"},
-		"page size ignored":            {ehr.Restriction{Ignored: []string{"_count"}}, ehr.Options{PageSize: 30}, "search: {never: [_count]}"},
-		"includes ignored":             {ehr.Restriction{NoIncludes: true}, ehr.Options{}, "search: {unstated: drop}"},
-		"includes refused":             {ehr.Restriction{Never: []string{"_include", "_revinclude"}}, ehr.Options{}, "search: {never: [_include, _revinclude]}"},
-		"only patient and category":    {ehr.Restriction{Params: map[string][]string{"Observation": {"patient", "category"}, "Condition": {"patient"}, "MedicationRequest": {"patient"}}}, ehr.Options{}, "search: {never: [_id]}\ntypes:\n  Observation: {only: [patient, category]}\n  Condition: {only: [patient]}\n  MedicationRequest: {only: [patient]}\n"},
-		"what is not stated":           {ehr.Restriction{Unstated: []string{"status", "date", "intent"}, Never: []string{"status", "date", "intent"}}, ehr.Options{}, "search: {unstated: drop}"},
-		"_id alone, one value":         {ehr.Restriction{IDAlone: true, OneValue: true}, ehr.Options{}, "search: {plain_id: true, one_value: true}"},
-		"bare ids":                     {ehr.Restriction{BareID: true}, ehr.Options{}, "search: {patients: id}"},
-		"references":                   {ehr.Restriction{WithReference: true}, ehr.Options{}, "search: {patients: reference}"},
-		"whole days":                   {ehr.Restriction{WholeDays: true}, ehr.Options{}, "search: {dates: day}"},
-		"no modifiers":                 {ehr.Restriction{NoModifiers: true}, ehr.Options{}, "search: {modifiers: drop}"},
-		"no order, no _lastUpdated":    {ehr.Restriction{Never: []string{"_sort", "_lastUpdated"}}, ehr.Options{}, "search: {never: [_sort, _lastUpdated]}"},
-		"relative links, bare entries": {ehr.Restriction{RelativeNext: true, BareEntries: true}, ehr.Options{PageSize: 5}, "next: {relative: true}\nsearch: {never: [_include, _revinclude]}"},
-		"links under another name":     {ehr.Restriction{Alias: "https://ehr.example.org:8443/r4"}, ehr.Options{PageSize: 5}, "next: {aliases: [\"https://ehr.example.org:8443/r4\"]}"},
-		"files only":                   {ehr.Restriction{Files: true, FileType: "text/plain"}, ehr.Options{}, "metadata: absent\nhttp: {media_types: [text/plain]}\nfiles: {read: [\"{type}/{id}\", \"{type}/{id}.json\"], list: [\"{type}\", \"{type}.json\"]}\nsearch: {how: list}"},
-		"lists only":                   {ehr.Restriction{NoSearch: true}, ehr.Options{PageSize: 40}, "search: {how: list}"},
+		"no metadata":                  {ehr.Restriction{NoMetadata: true}, "metadata: absent"},
+		"category or code needed":      {ehr.Restriction{OneOf: map[string][]string{"Observation": {"category", "code"}}}, "types:\n  Observation:\n    one_of: [category, code]\n    fan_out:\n      param: category" + observationCategories},
+		"small pages":                  {ehr.Restriction{RefusePage: 10, MaxPage: 10}, "search: {max_count: 10}"},
+		"page size ignored":            {ehr.Restriction{Ignored: []string{"_count"}}, "search: {never: [_count]}"},
+		"includes ignored":             {ehr.Restriction{NoIncludes: true}, "search: {unstated: drop}"},
+		"includes refused":             {ehr.Restriction{Never: []string{"_include", "_revinclude"}}, "search: {never: [_include, _revinclude]}"},
+		"only patient and category":    {ehr.Restriction{Params: map[string][]string{"Observation": {"patient", "category"}, "Condition": {"patient"}, "MedicationRequest": {"patient"}}}, "search: {never: [_id]}\ntypes:\n  Observation: {only: [patient, category]}\n  Condition: {only: [patient]}\n  MedicationRequest: {only: [patient]}\n"},
+		"what is not stated":           {ehr.Restriction{Unstated: []string{"status", "date", "intent"}, Never: []string{"status", "date", "intent"}}, "search: {unstated: drop}"},
+		"_id alone, one value":         {ehr.Restriction{IDAlone: true, OneValue: true}, "search: {plain_id: true, one_value: true}"},
+		"bare ids":                     {ehr.Restriction{BareID: true}, "search: {patients: id}"},
+		"references":                   {ehr.Restriction{WithReference: true}, "search: {patients: reference}"},
+		"whole days":                   {ehr.Restriction{WholeDays: true}, "search: {dates: day}"},
+		"no modifiers":                 {ehr.Restriction{NoModifiers: true}, "search: {modifiers: drop}"},
+		"no order, no _lastUpdated":    {ehr.Restriction{Never: []string{"_sort", "_lastUpdated"}}, "search: {never: [_sort, _lastUpdated]}"},
+		"relative links, bare entries": {ehr.Restriction{RelativeNext: true, BareEntries: true, MaxPage: 30}, "next: {relative: true}\nsearch: {never: [_include, _revinclude]}"},
+		"links under another name":     {ehr.Restriction{Alias: "https://ehr.example.org:8443/r4"}, "next: {aliases: [\"https://ehr.example.org:8443/r4\"]}"},
+		"files only":                   {ehr.Restriction{Files: true, FileType: "text/plain"}, "metadata: absent\nhttp: {media_types: [text/plain]}\nfiles: {read: [\"{type}/{id}\", \"{type}/{id}.json\"], list: [\"{type}\", \"{type}.json\"]}\nsearch: {how: list}"},
+		"lists only":                   {ehr.Restriction{NoSearch: true}, "search: {how: list}"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, base, _ := hospital(t, tt.options)
-			s.Restrict(tt.limits)
-			upstreamtest.Run(t, upstreamtest.Suite{Want: want, Got: through(t, base, profile(t, tt.profile)), Patients: patients})
+			limited.Restrict(tt.limits)
+			upstreamtest.Run(t, upstreamtest.Suite{Want: want, Got: through(t, limitedBase, profile(t, tt.profile)), Patients: patients})
+		})
+	}
+}
+
+// Each profile copes with a server that does what the profile says of it.
+func TestABuiltInProfileMakesItsServerWhole(t *testing.T) {
+	_, plainBase, patients := hospital(t, ehr.Options{})
+	want := upstreamtest.NewReference(connect(t, plainBase, &profiles.Profile{}))
+	limited, limitedBase, _ := hospital(t, ehr.Options{PageSize: 40})
+	needs := map[string][]string{
+		"Observation": {"category", "code"}, "Condition": {"category"}, "DocumentReference": {"category", "type"},
+		"CarePlan": {"category"}, "ServiceRequest": {"category", "code"},
+	}
+	for name, limits := range map[string]ehr.Restriction{
+		"generic": {},
+		"epic":    {OneOf: needs, NoModifiers: true, RefusePage: 100, NoPostSearch: true, Unstated: []string{"_lastUpdated", "intent"}, Never: []string{"_lastUpdated", "intent"}},
+		"oracle-health": {
+			IDAlone: true, BareID: true, WholeDays: true, NoModifiers: true, RefusePage: 200, OneOf: map[string][]string{"CarePlan": {"category"}},
+			Params: map[string][]string{"CarePlan": {"patient", "category", "_id"}, "Provenance": {"target", "_id"}},
+		},
+		"athenahealth": {OneOf: map[string][]string{"Observation": {"category", "code"}, "CarePlan": {"category"}}, NoModifiers: true, RefusePage: 100},
+		"hapi":         {RefusePage: 200},
+		"medplum":      {RefusePage: 1000},
+		"naive":        {Files: true, FileType: "application/octet-stream"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limited.Restrict(limits)
+			upstreamtest.Run(t, upstreamtest.Suite{Want: want, Got: through(t, limitedBase, named(t, name)), Patients: patients[1:]})
 		})
 	}
 }

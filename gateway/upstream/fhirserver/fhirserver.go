@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -214,6 +215,9 @@ func (s *Server) statusFault(resp *http.Response) error {
 }
 
 func (s *Server) isJSON(contentType string) bool {
+	if contentType == "" { // RFC 9110 section 8.3
+		contentType = "application/octet-stream"
+	}
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && slices.Contains(s.media, media) || err == nil && (media == "application/fhir+json" || media == "application/json" || media == "application/json+fhir")
 }

@@ -144,6 +144,9 @@ func (n Node) Member() (start, end int) {
 	return start, end
 }
 
+// IsNumber says whether this is a JSON number.
+func (n Node) IsNumber() bool { return n.doc != nil && n.node().kind == '0' }
+
 // Raw gives the bytes of the value as they came; read only.
 func (n Node) Raw() []byte {
 	if n.doc == nil {

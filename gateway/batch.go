@@ -109,13 +109,27 @@ func (g *Gateway) one(serve http.Handler, outer *http.Request, src *source, entr
 	return a
 }
 
+// entryRequest makes the request that an entry stands for. Only GET has no body;
+// references from one entry to another cannot be resolved, since each is done
+// alone, and are refused where resources are read.
 func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Request, error) {
 	request := entry.Get("request")
-	if method := request.Get("method").Text(); method != http.MethodGet && method != http.MethodHead {
-		return nil, fault.New(fault.MethodNotAllowed, "Only GET is available in a batch.")
-	}
-	if entry.Get("resource").Exists() {
-		return nil, fault.New(fault.Invalid, "An entry with GET holds no resource.")
+	method := request.Get("method").Text()
+	var body io.Reader
+	switch resource := entry.Get("resource"); method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+		if resource.Exists() {
+			return nil, fault.New(fault.Invalid, "An entry with GET or DELETE holds no resource.")
+		}
+	case http.MethodPost, http.MethodPut:
+		if !resource.IsObject() {
+			return nil, fault.New(fault.Invalid, "An entry with POST or PUT holds a resource.")
+		}
+		body = bytes.NewReader(resource.Raw())
+	case http.MethodPatch:
+		return nil, fault.New(fault.MethodNotAllowed, "PATCH is not available in a batch; send it alone.")
+	default:
+		return nil, fault.New(fault.MethodNotAllowed, "Only GET, POST, PUT and DELETE are available in a batch.")
 	}
 	target := request.Get("url").Text()
 	if relative, ours := src.public.Relative(target); ours {
@@ -126,14 +140,25 @@ func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Requ
 	if err != nil || strings.HasPrefix(target, "/") || strings.Contains(target, "//") || u.Fragment != "" {
 		return nil, fault.New(fault.Invalid, "The url of an entry must be relative to this FHIR base.")
 	}
-	inner, err := http.NewRequestWithContext(outer.Context(), http.MethodGet, u.String(), nil) //nolint:gosec // never sent: it is served by ourselves
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	inner, err := http.NewRequestWithContext(outer.Context(), method, u.String(), body) //nolint:gosec // never sent: it is served by ourselves
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "The url of an entry must be relative to this FHIR base.")
 	}
+	if method == http.MethodPost && !changes(inner, strings.TrimPrefix(inner.URL.EscapedPath(), "/")) {
+		return nil, fault.New(fault.MethodNotAllowed, "An entry with POST creates a resource; searches are sent with GET.")
+	}
 	inner.Header["Authorization"] = outer.Header["Authorization"]
 	inner.Header["Prefer"] = outer.Header["Prefer"]
-	if match := request.Get("ifNoneMatch").Text(); match != "" {
-		inner.Header.Set("If-None-Match", match)
+	if body != nil {
+		inner.Header.Set("Content-Type", fhirJSON)
+	}
+	for member, header := range map[string]string{"ifNoneMatch": "If-None-Match", "ifMatch": "If-Match", "ifNoneExist": "If-None-Exist"} {
+		if text := request.Get(member).Text(); text != "" {
+			inner.Header.Set(header, text)
+		}
 	}
 	if since, err := time.Parse(time.RFC3339Nano, request.Get("ifModifiedSince").Text()); err == nil {
 		inner.Header.Set("If-Modified-Since", since.UTC().Format(http.TimeFormat))
@@ -198,6 +223,10 @@ func appendAnswer(out []byte, a *answer) []byte {
 	}
 	out = append(out, `"response":{"status":`...)
 	out = appendQuoted(out, fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)))
+	if location := a.header.Get("Location"); location != "" {
+		out = append(out, `,"location":`...)
+		out = appendQuoted(out, location)
+	}
 	if etag := a.header.Get("ETag"); etag != "" {
 		out = append(out, `,"etag":`...)
 		out = appendQuoted(out, etag)

@@ -16,7 +16,9 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/inbound"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
@@ -47,6 +49,11 @@ type Source struct {
 	Upstream upstream.Reader
 	Versions upstream.Historian // nil: there are no old versions here
 	PageSize int                // most matches on a page; 0 means 200
+	// Writes makes changes; nil: nothing can be changed. Write is what apps may
+	// do with each type, where their scopes cover it; what it does not list they
+	// may not.
+	Writes upstream.Writer
+	Write  map[string][]guard.Interaction
 }
 
 // Options configures a Gateway.
@@ -118,6 +125,9 @@ func New(o Options) (*Gateway, error) {
 		case g.sources[s.ID] != nil:
 			return nil, fmt.Errorf("gateway: source %q is there twice", s.ID)
 		}
+		if err := checkWrite(s); err != nil {
+			return nil, err
+		}
 		if s.PageSize == 0 {
 			s.PageSize = 200
 		}
@@ -129,6 +139,26 @@ func New(o Options) (*Gateway, error) {
 		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now)}
 	}
 	return g, nil
+}
+
+// checkWrite refuses a policy that could not hold.
+func checkWrite(s Source) error {
+	for typ, interactions := range s.Write {
+		if reason, ok := inbound.Writable(typ); !ok {
+			return fmt.Errorf("gateway: source %q: %s cannot be written by apps: %s", s.ID, typ, reason)
+		}
+		for _, i := range interactions {
+			switch i {
+			case guard.Create, guard.Update, guard.Patch, guard.Delete:
+			default:
+				return fmt.Errorf("gateway: source %q: %q is no way to write", s.ID, i)
+			}
+		}
+	}
+	if len(s.Write) > 0 && s.Writes == nil {
+		return fmt.Errorf("gateway: source %q: nothing there can write", s.ID)
+	}
+	return nil
 }
 
 // Mount adds the FHIR bases to a router. The router must not clean paths

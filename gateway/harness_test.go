@@ -55,6 +55,10 @@ func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, toke
 	if rest, ok := strings.CutPrefix(patient, "elsewhere/"); ok {
 		patient, source = rest, "elsewhere"
 	}
+	patient, person, acting := strings.Cut(patient, "~") // "alice~RelatedPerson/mum": who acts
+	if !acting {
+		person = "Patient/" + patient
+	}
 	patient, app, other := strings.Cut(patient, "@")
 	if !other {
 		app = "app-" + patient
@@ -67,7 +71,7 @@ func (bearers) Authenticate(_ context.Context, bearer string) (token.Grant, toke
 	if patient == "expired" {
 		until = time.Now().Add(-time.Second)
 	}
-	return token.Grant{ID: "grant-1", Client: app, Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", Expires: until},
+	return token.Grant{ID: "grant-1", Client: app, Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", FHIRUser: person, Expires: until},
 		token.Access{Expires: until}, set, nil
 }
 
@@ -76,6 +80,8 @@ type sink struct {
 	mu     sync.Mutex
 	events []audit.Event
 	broken bool
+	// breakAfter, when not 0, is the number of the next event that is not kept.
+	breakAfter int
 }
 
 func (s *sink) Record(_ context.Context, e audit.Event) error {
@@ -83,6 +89,12 @@ func (s *sink) Record(_ context.Context, e audit.Event) error {
 	defer s.mu.Unlock()
 	if s.broken {
 		return errors.New("disk full")
+	}
+	if s.breakAfter > 0 {
+		if s.breakAfter--; s.breakAfter == 0 {
+			s.broken = true
+			return errors.New("disk full")
+		}
 	}
 	if err := audit.Validate(e); err != nil {
 		return err
@@ -101,6 +113,12 @@ func (s *sink) take() []audit.Event {
 
 func open(t testing.TB, hold int, resources ...string) *house {
 	t.Helper()
+	return openWith(t, hold, nil, resources...)
+}
+
+// openWith is open with other options.
+func openWith(t testing.TB, hold int, change func(*gateway.Options), resources ...string) *house {
+	t.Helper()
 	hospital := ehr.New(ehr.Options{Delay: 50 * time.Millisecond, DripPause: time.Millisecond})
 	for _, raw := range resources {
 		if err := hospital.Load([]byte(raw)); err != nil {
@@ -117,7 +135,11 @@ func open(t testing.TB, hold int, resources ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := openOver(t, connector, base, hold)
+	var changes []func(*gateway.Options)
+	if change != nil {
+		changes = append(changes, func(o *gateway.Options) { o.Sources[0].Writes = connector }, change)
+	}
+	h := openOver(t, connector, base, hold, changes...)
 	h.ehr, h.origin, h.connector = hospital, up.URL, connector
 	return h
 }

@@ -124,6 +124,8 @@ func issueType(k fault.Kind) r4.IssueType {
 		return r4.IssueTypeTimeout
 	case fault.Upstream, fault.Unavailable:
 		return r4.IssueTypeTransient
+	case fault.Unprocessable:
+		return r4.IssueTypeBusinessRule
 	case fault.Internal:
 	}
 	return r4.IssueTypeException

@@ -43,7 +43,7 @@ func (g *Gateway) refuse(x *exchange, err error) error {
 	case fault.NotFound:
 		outcome = audit.Absent
 	case fault.Invalid, fault.Forbidden, fault.MethodNotAllowed, fault.NotAcceptable, fault.UnsupportedMedia,
-		fault.TooLarge, fault.Unsupported, fault.TooMany:
+		fault.TooLarge, fault.Unsupported, fault.TooMany, fault.Unprocessable, fault.Conflict, fault.Precondition:
 		outcome = audit.Refused
 	default:
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/audit"
 )
 
-// serve is the path of every request for data. Each step either hands on what
+// serve is the path of every request. Each step either hands on what
 // the next one needs or ends the request; no step can be skipped, and nothing
 // of the record leaves before the last one.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, path string) error {
@@ -16,6 +16,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	// 1. Who is asking? The token alone tells.
 	if err := g.authenticate(x, r); err != nil {
 		return err
+	}
+	// Changes go a way of their own, with the same steps: see write.go.
+	if changes(r, path) {
+		return g.change(w, r, x, path)
 	}
 	// 2. What is asked? From here on only what was understood exists.
 	if err := g.parse(x, r, path); err != nil {

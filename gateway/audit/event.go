@@ -24,7 +24,7 @@ type Event struct {
 	ResourceID  string // for a read
 	Query       string // parameter names asked, never values
 	Scopes      string // what a person agreed to, for a decision
-	Outcome     string // "released", "refused", "absent", "aborted"
+	Outcome     string // see keep.go; a change has two events, "begun" before the EHR is asked
 	Status      int    // HTTP status that was or will be sent
 	Released    int    // resources released; for a stream known only at its end
 	Masked      int

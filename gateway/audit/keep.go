@@ -11,6 +11,7 @@ import (
 
 // The outcomes of an access.
 const (
+	Begun    = "begun"    // the EHR is asked to change something: on the disk before it is
 	Released = "released" // something was given, be it an empty list
 	Refused  = "refused"  // understood, and not allowed
 	Absent   = "absent"   // not there, foreign or withheld: the same to the outside
@@ -91,7 +92,7 @@ func Validate(e Event) error {
 		return errors.New("audit: counts cannot be negative")
 	}
 	switch e.Outcome {
-	case Released, Refused, Absent, Aborted, Failed, Decided:
+	case Begun, Released, Refused, Absent, Aborted, Failed, Decided:
 	default:
 		return errors.New("audit: Outcome is none of the known ones")
 	}

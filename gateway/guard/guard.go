@@ -37,6 +37,10 @@ const (
 	VRead   Interaction = "vread"
 	History Interaction = "history-instance"
 	Search  Interaction = "search-type"
+	Create  Interaction = "create"
+	Update  Interaction = "update"
+	Patch   Interaction = "patch"
+	Delete  Interaction = "delete"
 )
 
 // Ask is one request, understood completely.
@@ -49,8 +53,15 @@ type Ask struct {
 }
 
 func (a Ask) access() scope.Access {
-	if a.Interaction == Search {
+	switch a.Interaction {
+	case Search:
 		return scope.Search
+	case Create:
+		return scope.Create
+	case Update, Patch:
+		return scope.Update
+	case Delete:
+		return scope.Delete
 	}
 	return scope.Read
 }
@@ -67,16 +78,9 @@ func (w Who) Authorise(a Ask) error {
 		return fault.New(fault.Forbidden, "%s is not open to patient apps.", a.Type)
 	}
 	if w.Covers(a.Type, a.access()) == Nothing {
-		return fault.New(fault.Forbidden, "This needs the scope patient/%s.%s, which the token does not have.", a.Type, letter(a.access()))
+		return fault.New(fault.Forbidden, "This needs the scope patient/%s.%s, which the token does not have.", a.Type, a.access())
 	}
 	return nil
-}
-
-func letter(a scope.Access) string {
-	if a == scope.Search {
-		return "s"
-	}
-	return "r"
 }
 
 // namesStranger says whether a search value names a patient other than the own.

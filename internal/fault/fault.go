@@ -33,6 +33,7 @@ const (
 	Upstream                     // the upstream answered something unusable
 	UpstreamTimeout              // the upstream did not answer in time
 	Unavailable                  // a part needed to answer safely is down
+	Unprocessable                // a well-formed body that says what is not taken
 )
 
 // String gives the kind as it stands in the log.
@@ -68,6 +69,8 @@ func (k Kind) String() string {
 		return "upstream-timeout"
 	case Unavailable:
 		return "unavailable"
+	case Unprocessable:
+		return "unprocessable"
 	default:
 		return "internal"
 	}

@@ -144,6 +144,8 @@ func Status(err error) int {
 		return http.StatusGatewayTimeout
 	case fault.Unavailable:
 		return http.StatusServiceUnavailable
+	case fault.Unprocessable:
+		return http.StatusUnprocessableEntity
 	default:
 		return http.StatusInternalServerError
 	}

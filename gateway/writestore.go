@@ -54,7 +54,10 @@ func (x *exchange) storeFault(err error) error {
 	case kind == fault.NotFound && x.ask.Interaction == guard.Create, kind == fault.Unsupported:
 		return fault.Wrap(err, fault.MethodNotAllowed, "The record system does not offer this.")
 	case kind == fault.UpstreamTimeout, kind == fault.Unavailable, kind == fault.Upstream && x.ask.Interaction != guard.Create:
-		return fault.Wrap(err, kind, "The record system did not say whether it made the change: read before trying again.")
+		return &fault.Error{
+			Kind: kind, Err: err, RetryAfter: fault.RetryAfterOf(err),
+			Public: "The record system did not say whether it made the change: read before trying again.",
+		}
 	}
 	return err
 }

@@ -63,15 +63,14 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 	req.Header.Set("User-Agent", "portico")
 	req.GetBody = nil // without it net/http cannot send it a second time
 	s.authorize(req)
-	resp, err := s.client.Do(req) //nolint:bodyclose // closed as the answer below, or drained
+	resp, err := s.client.Do(req) //nolint:bodyclose // closed as the answer below
 	if err != nil {
 		return nil, transportFault(ctx, err)
 	}
-	if err := changeFault(resp.StatusCode); err != nil {
-		drain(resp.Body)
-		return nil, err
-	}
 	answer := newBody(resp.Body, s.maxBody, s.timeout, end)
+	if err := changeFault(resp); err != nil {
+		return nil, drained(answer, err)
+	}
 	defer func() { _ = answer.Close() }()
 	// A page to sign in at, given with 200, is no success.
 	if media := resp.Header.Get("Content-Type"); media != "" && !isJSON(media) && resp.StatusCode == http.StatusOK {
@@ -81,25 +80,19 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 }
 
 // changeFault knows no more of a refused change than its status.
-func changeFault(status int) error {
-	cause := fmt.Errorf("fhirserver: status %d", status)
-	switch status {
+func changeFault(resp *http.Response) error {
+	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
+	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
 		return nil
-	case http.StatusNotFound, http.StatusGone:
-		return fault.Wrap(cause, fault.NotFound, "Not found.")
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return fault.Wrap(cause, fault.Conflict, "The record has changed since.")
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
 		return fault.Wrap(cause, fault.Invalid, "The record system does not take this resource.")
-	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusUnsupportedMediaType:
+	case http.StatusUnsupportedMediaType:
 		return fault.Wrap(cause, fault.Unsupported, "The record system does not offer this.")
-	case http.StatusTooManyRequests:
-		return fault.Wrap(cause, fault.TooMany, "The record system asks for fewer requests.")
-	case http.StatusServiceUnavailable:
-		return fault.Wrap(cause, fault.Unavailable, "The record system is not available.")
 	}
-	return fault.Wrap(cause, fault.Upstream, "The record system failed.")
+	return statusFault(resp)
 }
 
 // written reads what the upstream says of a change it has made. Its status says

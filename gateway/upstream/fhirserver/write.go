@@ -68,19 +68,19 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 		return nil, transportFault(ctx, err)
 	}
 	answer := newBody(resp.Body, s.maxBody, s.timeout, end)
-	if err := changeFault(resp); err != nil {
+	if err := s.changeFault(resp); err != nil {
 		return nil, drained(answer, err)
 	}
 	defer func() { _ = answer.Close() }()
 	// A page to sign in at, given with 200, is no success.
-	if media := resp.Header.Get("Content-Type"); media != "" && !isJSON(media) && resp.StatusCode == http.StatusOK {
+	if media := resp.Header.Get("Content-Type"); media != "" && !s.isJSON(media) && resp.StatusCode == http.StatusOK {
 		return nil, fault.Wrap(fmt.Errorf("fhirserver: %w", upstream.ErrUnreadable), fault.Upstream, "The record system gave an unusable answer.")
 	}
 	return s.written(resp, answer, typ, id), nil
 }
 
 // changeFault knows no more of a refused change than its status.
-func changeFault(resp *http.Response) error {
+func (s *Server) changeFault(resp *http.Response) error {
 	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
@@ -92,7 +92,7 @@ func changeFault(resp *http.Response) error {
 	case http.StatusUnsupportedMediaType:
 		return fault.Wrap(cause, fault.Unsupported, "The record system does not offer this.")
 	}
-	return statusFault(resp)
+	return s.statusFault(resp)
 }
 
 // written reads what the upstream says of a change it has made. Its status says
@@ -112,7 +112,7 @@ func (s *Server) written(resp *http.Response, body io.Reader, typ, id string) *u
 			out.ETag = `W/"` + to.Version + `"`
 		}
 	}
-	r, err := readWritten(resp, body)
+	r, err := s.readWritten(resp, body)
 	if err != nil || r.Type() != typ || r.ID() == "" || out.ID != "" && r.ID() != out.ID {
 		return out // an OperationOutcome, nothing, or something else
 	}
@@ -139,8 +139,8 @@ func (s *Server) location(resp *http.Response, name string) (fhir.Reference, boo
 	return to, to.Where == fhir.Local
 }
 
-func readWritten(resp *http.Response, body io.Reader) (*fhir.Resource, error) {
-	if !isJSON(resp.Header.Get("Content-Type")) {
+func (s *Server) readWritten(resp *http.Response, body io.Reader) (*fhir.Resource, error) {
+	if !s.isJSON(resp.Header.Get("Content-Type")) {
 		return nil, errors.New("fhirserver: no FHIR JSON")
 	}
 	raw, err := io.ReadAll(io.LimitReader(body, maxWritten+1))

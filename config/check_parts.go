@@ -137,6 +137,7 @@ func (c *Config) checkSources(r *report, env environment) {
 		checkConnection(r, env, key, s)
 		checkSourceLimits(r, key+".limits", s)
 		checkPatientFrom(r, key+".patient_from", s.PatientFrom)
+		checkAttachments(r, key+".attachments", s)
 		between(r, key+".timeout", s.Timeout, time.Second, 5*time.Minute)
 		if s.MaxPageSize < 1 || s.MaxPageSize > 1000 {
 			r.add(key+".max_page_size", "must be between 1 and 1000")

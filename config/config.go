@@ -86,6 +86,13 @@ type Source struct {
 	MaxPageSize       int           `yaml:"max_page_size"`
 	InsecurePlainHTTP bool          `yaml:"insecure_plain_http"`
 	Limits            SourceLimits  `yaml:"limits"`
+	Attachments       []Attachments `yaml:"attachments"`
+}
+
+// Attachments is a place outside FHIRBase where attachments lie.
+type Attachments struct {
+	URL         string `yaml:"url"`         // no trailing slash
+	Credentials bool   `yaml:"credentials"` // whether the EHR's credentials go there too
 }
 
 // SourceLimits keep a source's EHR, and Portico, from being overrun.

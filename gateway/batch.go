@@ -152,6 +152,7 @@ func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Requ
 	}
 	inner.Header["Authorization"] = outer.Header["Authorization"]
 	inner.Header["Prefer"] = outer.Header["Prefer"]
+	inner.Header.Set("Accept", fhirJSON) // a file stands in a Bundle as a Binary
 	if body != nil {
 		inner.Header.Set("Content-Type", fhirJSON)
 	}

@@ -174,13 +174,18 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 // own words, an attachment in an answer to a questionnaire for instance, and
 // nobody may write themselves a way to a resource.
 func (x *exchange) remember(r *fhir.Resource) {
+	leads := x.who.Leads(r)
+	if leads {
+		x.src.reach.add(x.who.Patient, "own "+r.Type()+"/"+r.ID(), r.Type())
+		x.rememberFiles(r)
+	}
 	r.Root().Descend(func(n fhir.Node) {
 		if !n.IsString() || !n.Named("reference") && !n.Named("url") {
 			return
 		}
 		to := x.who.Base.Resolve(n.Text())
-		leads := func(p compartment.Pointer) bool { return p.Type == r.Type() }
-		if to.Where == fhir.Local && slices.ContainsFunc(compartment.Of(to.Type).Pointers, leads) {
+		points := func(p compartment.Pointer) bool { return p.Type == r.Type() }
+		if to.Where == fhir.Local && (leads || to.Type != "Binary") && slices.ContainsFunc(compartment.Of(to.Type).Pointers, points) {
 			x.src.reach.add(x.who.Patient, to.Type+"/"+to.ID, r.Type())
 		}
 	})

@@ -49,6 +49,9 @@ type exchange struct {
 	passed     bool     // a version of the resource asked for may be read
 	looked     bool     // whether one is there was looked for
 
+	file   *fileAsk // a file is asked for as it is
+	unread bool     // the upstream has the resource, and not as FHIR JSON
+
 	event  audit.Event
 	log    *reqctx.Event
 	counts counts

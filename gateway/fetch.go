@@ -136,6 +136,8 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 		answer, err = x.up.Read(x.ctx, found.plan.Ask.Type, id)
 	}
 	switch {
+	case errors.Is(err, upstream.ErrUnreadable) && found.plan.Ask.Type == "Binary" && found.plan.Ask.Interaction == guard.Read && x.depth == 0:
+		return g.unreadBinary(x, id, found, yield)
 	case x.isNone(err):
 		return true
 	case err != nil:

@@ -48,7 +48,12 @@ type Source struct {
 	Base     fhir.Base // the upstream's own base
 	Upstream upstream.Reader
 	Versions upstream.Historian // nil: there are no old versions here
-	PageSize int                // most matches on a page; 0 means 200
+	// Files opens what attachments lead to; nil: their handles open nothing but
+	// what the upstream gives as a Binary in JSON.
+	Files upstream.Opener
+	// Attachments are places outside Base where attachments lie that Files opens.
+	Attachments []fhir.Base
+	PageSize    int // most matches on a page; 0 means 200
 	// Writes makes changes; nil: nothing can be changed. Write is what apps may
 	// do with each type, where their scopes cover it; what it does not list they
 	// may not.
@@ -63,6 +68,7 @@ type Options struct {
 	Tokens    Authenticator
 	Audit     audit.Sink
 	Pages     Sealer
+	Files     FileSealer
 	// SMART serves .well-known/smart-configuration of a source.
 	SMART func(source string) http.Handler
 	// AuthorizeURL and TokenURL stand in the CapabilityStatement.
@@ -81,6 +87,7 @@ type Gateway struct {
 	tokens    Authenticator
 	audit     audit.Sink
 	pages     Sealer
+	files     FileSealer
 	smart     func(source string) http.Handler
 	oauth     oauthURIs
 	version   string
@@ -94,6 +101,7 @@ type source struct {
 	publicBase string    // {public URL}/fhir/{id}
 	public     fhir.Base // the same, parsed
 	reach      *reachMemory
+	where      *locator
 }
 
 type oauthURIs struct{ authorize, token string }
@@ -103,8 +111,8 @@ func New(o Options) (*Gateway, error) {
 	switch {
 	case o.PublicURL == "" || strings.HasSuffix(o.PublicURL, "/"):
 		return nil, errors.New("gateway: PublicURL is required, without a trailing slash")
-	case o.Tokens == nil || o.Audit == nil || o.Pages == nil || o.SMART == nil:
-		return nil, errors.New("gateway: Tokens, Audit, Pages and SMART are required")
+	case o.Tokens == nil || o.Audit == nil || o.Pages == nil || o.Files == nil || o.SMART == nil:
+		return nil, errors.New("gateway: Tokens, Audit, Pages, Files and SMART are required")
 	case len(o.Sources) == 0:
 		return nil, errors.New("gateway: at least one source is required")
 	}
@@ -115,7 +123,7 @@ func New(o Options) (*Gateway, error) {
 		o.HoldBytes = 512 << 10
 	}
 	g := &Gateway{
-		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, smart: o.SMART,
+		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, files: o.Files, smart: o.SMART,
 		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, hold: o.HoldBytes,
 	}
 	for _, s := range o.Sources {
@@ -136,7 +144,11 @@ func New(o Options) (*Gateway, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gateway: public URL: %w", err)
 		}
-		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now)}
+		where, err := newLocator(s.Base, public, s.Attachments)
+		if err != nil {
+			return nil, err
+		}
+		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now), where: where}
 	}
 	return g, nil
 }

@@ -155,14 +155,18 @@ func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := ring.For("file")
+	if err != nil {
+		t.Fatal(err)
+	}
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	public := httptest.NewServer(router)
 	t.Cleanup(public.Close)
 	events := &sink{}
 	versions, _ := up.(upstream.Historian)
 	o := gateway.Options{
-		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up, Versions: versions}},
-		Tokens: bearers{}, Audit: events, Pages: pages, HoldBytes: hold,
+		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up, Versions: versions, Files: opener(up)}},
+		Tokens: bearers{}, Audit: events, Pages: pages, Files: files, HoldBytes: hold,
 		SMART:        func(string) http.Handler { return http.NotFoundHandler() },
 		AuthorizeURL: public.URL + "/oauth/authorize", TokenURL: public.URL + "/oauth/token",
 	}
@@ -176,6 +180,12 @@ func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change
 	g.Mount(router)
 	return &house{t: t, base: public.URL + "/fhir/ehr", sink: events, gateway: g,
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// opener is an upstream that gives files, nil for one that does not.
+func opener(up upstream.Reader) upstream.Opener {
+	files, _ := up.(upstream.Opener)
+	return files
 }
 
 // reply is all that an app can see of an answer.

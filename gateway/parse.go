@@ -26,11 +26,14 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if err := refuseOverrides(r); err != nil {
 		return err
 	}
-	if err := acceptsJSON(r.Header.Values("Accept")); err != nil {
-		return err
-	}
 	segments, err := splitPath(path)
 	if err != nil {
+		return err
+	}
+	if is, err := g.parseFile(x, r, segments); is || err != nil {
+		return err
+	}
+	if err := acceptsJSON(r.Header.Values("Accept")); err != nil {
 		return err
 	}
 	if len(segments) == 0 || segments[0] == "" {

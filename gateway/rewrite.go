@@ -25,6 +25,7 @@ type piece struct {
 	updated string
 	match   bool
 	change  change
+	sealed  bool // holds handles, which change while the version does not
 }
 
 // rewrite is step 7. The only bytes that change are masked references, the
@@ -45,7 +46,7 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 				continue
 			}
 			r := one.resource
-			edits := x.relocate(r)
+			edits, sealed := g.relocate(x, r)
 			for _, place := range one.mask {
 				start, end := place.Span()
 				with := masked
@@ -60,7 +61,7 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 			edits = append(edits, x.viewOf(one.match).Edits(r)...)
 			x.counts.released++
 			out := piece{
-				typ: r.Type(), id: r.ID(), match: one.match, bytes: r.Splice(edits),
+				typ: r.Type(), id: r.ID(), match: one.match, sealed: sealed, bytes: r.Splice(edits),
 				version: r.VersionID(), updated: r.LastUpdated(), change: one.change,
 			}
 			if !yield(out, nil) {
@@ -71,13 +72,19 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 }
 
 // relocate finds the URLs on the upstream's base at the listed places and gives
-// them our base. A string elsewhere (an identifier system, a narrative) is data
-// and stays, even if it looks like one.
-func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
-	var edits []fhir.Edit
-	places(r.Root(), r.Type(), fhir.Node{}, func(n fhir.Node) {
-		ours, there := x.src.ourURL(n.Text())
-		if !there {
+// them our base, and the attachments' a handle. A string elsewhere (an identifier
+// system, a narrative) is data and stays, even if it looks like one.
+func (g *Gateway) relocate(x *exchange, r *fhir.Resource) (edits []fhir.Edit, sealed bool) {
+	places(r.Root(), r.Type(), fhir.Node{}, func(n, attachment fhir.Node) {
+		ours, changes := "", false
+		if attachment.Exists() {
+			var handle bool
+			ours, handle = g.attachmentURL(x, n.Text())
+			changes, sealed = ours != "", sealed || handle
+		} else {
+			ours, changes = x.src.ourURL(n.Text())
+		}
+		if !changes {
 			return
 		}
 		to, err := jsontext.AppendQuote(nil, ours)
@@ -87,7 +94,20 @@ func (x *exchange) relocate(r *fhir.Resource) []fhir.Edit {
 		start, end := n.Span()
 		edits = append(edits, fhir.Edit{Start: start, End: end, With: to})
 	})
-	return edits
+	return edits, sealed
+}
+
+// attachmentURL gives what leaves in place of an attachment's URL, "" when it
+// leaves as it is.
+func (g *Gateway) attachmentURL(x *exchange, text string) (ours string, handle bool) {
+	switch at := x.src.where.locate(text); {
+	case at.place == elsewhere, at.place == spoken && at.relative == text:
+		return "", false
+	case at.place == spoken:
+		return x.src.publicBase + "/" + at.relative, false
+	default:
+		return g.fileLink(x, at), true
+	}
 }
 
 // ourURL gives the URL at our base for one on the upstream's, or for that base
@@ -105,16 +125,19 @@ func (s *source) ourURL(text string) (string, bool) {
 // places visits where FHIR holds a URL that is followed: Reference.reference,
 // Attachment.url, the URLs in extensions and answers, meta.source and
 // Endpoint.address. holder is what the object stands under by name, through
-// arrays; extension.url is a name and no place.
-func places(n fhir.Node, typ string, holder fhir.Node, visit func(fhir.Node)) {
+// arrays; extension.url is a name and no place. attachment is the Attachment
+// around a url, if it is in one.
+func places(n fhir.Node, typ string, holder fhir.Node, visit func(url, attachment fhir.Node)) {
 	for c := range n.Children() {
 		switch {
 		case !c.IsString() && c.IsItem():
 			places(c, typ, holder, visit)
 		case !c.IsString():
 			places(c, typ, c, visit)
+		case c.Named("url") && isAttachment(n, holder): // relative or absolute
+			visit(c, n)
 		case bytes.ContainsAny(c.Raw(), `:\\`) && isPlace(c, typ, holder): // an absolute URL has a colon
-			visit(c)
+			visit(c, fhir.Node{})
 		}
 	}
 }

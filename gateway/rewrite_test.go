@@ -14,7 +14,8 @@ func TestURLsOnTheEHRsBaseBecomeOurs(t *testing.T) {
 		"the base with a slash":             {"Endpoint/api2", `{"resourceType":"Endpoint","id":"api2","address":"%s/"}`, `"address":"%s/"`},
 		"a reference":                       {"Location/l", `{"resourceType":"Location","id":"l","partOf":{"reference":"%s/Location/m"}}`, `"reference":"%s/Location/m"`},
 		"meta.source":                       {"Location/m", `{"resourceType":"Location","id":"m","meta":{"source":"%s/Device/d#x"}}`, `"source":"%s/Device/d#x"`},
-		"an attachment":                     {"Practitioner/p", `{"resourceType":"Practitioner","id":"p","photo":[{"url":"%s/Binary/b"}]}`, `"url":"%s/Binary/b"`},
+		"an attachment that is a file":      {"Practitioner/p", `{"resourceType":"Practitioner","id":"p","photo":[{"url":"%s/Binary/b"}]}`, `"url":"%s/Binary/_`},
+		"an attachment that is FHIR":        {"Practitioner/q", `{"resourceType":"Practitioner","id":"q","photo":[{"url":"%s/Media/b"}]}`, `"url":"%s/Media/b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := h.ehr.Load([]byte(fmt.Sprintf(tt.resource, ehr))); err != nil {

@@ -29,6 +29,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	if err := x.authorise(); err != nil {
 		return g.refuse(x, err)
 	}
+	// A file is proven, fetched, recorded and streamed in steps of its own.
+	if x.file != nil {
+		return g.serveFile(w, r, x)
+	}
 	// 4. Add the compartment condition.
 	if err := g.narrow(x); err != nil {
 		return g.refuse(x, err)

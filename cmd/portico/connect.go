@@ -33,6 +33,16 @@ func (w *wiring) connect(s config.Source, base fhir.Base) (*fhirserver.Server, e
 		// Neither the certificate nor the authority of this EHR is for anybody else.
 		Elsewhere: connect.NewTransport(s.Timeout, nil),
 	}
+	var places []fhir.Base
+	for _, a := range s.Attachments {
+		place, err := fhir.ParseBase(a.URL)
+		if err != nil {
+			return nil, err
+		}
+		if places = append(places, place); a.Credentials {
+			signed.Also = append(signed.Also, place)
+		}
+	}
 	for _, h := range s.Headers {
 		signed.Headers = append(signed.Headers, connect.Header{Name: h.Name, Value: h.Value.Reveal()})
 	}
@@ -58,7 +68,16 @@ func (w *wiring) connect(s config.Source, base fhir.Base) (*fhirserver.Server, e
 		return nil, err
 	}
 	w.ways[s.ID] = ways
-	return fhirserver.New(fhirserver.Options{Base: base, Timeout: s.Timeout, Transport: ways})
+	o := fhirserver.Options{Base: base, Timeout: s.Timeout, Transport: ways, Outside: signed.Elsewhere}
+	for i, a := range s.Attachments {
+		o.Places = append(o.Places, fhirserver.Place{Base: places[i], Credentials: a.Credentials})
+	}
+	w.attachments[s.ID] = places
+	connector, err := fhirserver.New(o)
+	if err == nil {
+		w.files[s.ID] = connector
+	}
+	return connector, err
 }
 
 // clientTLS is how a source's connections are secured; nil: as usual.

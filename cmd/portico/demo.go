@@ -99,7 +99,7 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 	// Loading makes much and throws little away: collecting often costs time and
 	// saves more than half of the memory that the largest demos need.
 	usual := debug.SetGCPercent(loadingGCPercent)
-	cast, err := demoRecords(o, hospital, out)
+	cast, err := demoRecords(o, at.url(1)+"/fhir", hospital, out)
 	debug.SetGCPercent(usual)
 	if err != nil {
 		return err
@@ -148,8 +148,8 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(err, portico.Close(context.WithoutCancel(ctx)))
 }
 
-// demoRecords fills the EHR and gives the people who can sign in.
-func demoRecords(o demoOptions, hospital *ehr.Server, out io.Writer) (*records.Cast, error) {
+// demoRecords fills the EHR, which is served at base, and gives the people who can sign in.
+func demoRecords(o demoOptions, base string, hospital *ehr.Server, out io.Writer) (*records.Cast, error) {
 	if o.records != "" {
 		cast, err := records.LoadDir(o.records, hospital.Load)
 		if err != nil {
@@ -163,7 +163,7 @@ func demoRecords(o demoOptions, hospital *ehr.Server, out io.Writer) (*records.C
 	begun := time.Now()
 	last := begun
 	return records.Generate(records.Options{
-		Seed: demoSeed, Patients: o.patients, Now: begun,
+		Seed: demoSeed, Patients: o.patients, Now: begun, Base: base,
 		Progress: func(done, total int) {
 			if now := time.Now(); now.Sub(last) > time.Second {
 				last = now

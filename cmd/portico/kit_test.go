@@ -76,7 +76,7 @@ func startKit(t *testing.T) *kit {
 		t.Fatal(err)
 	}
 	hospital := ehr.New(ehr.Options{})
-	cast, err := demoRecords(o, hospital, io.Discard)
+	cast, err := demoRecords(o, k.at.url(1)+"/fhir", hospital, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

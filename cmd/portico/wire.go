@@ -54,17 +54,20 @@ type wiring struct {
 	backend   *backendKeys
 	closers   []func()
 	bases     map[string]fhir.Base
-	counts    counts
-	watch     *watch
-	signedIn  *login.RelyingParty
-	telemetry *telemetry.Telemetry
+	files     map[string]upstream.Opener
+	// attachments are the places outside a base where its files may lie.
+	attachments map[string][]fhir.Base
+	counts      counts
+	watch       *watch
+	signedIn    *login.RelyingParty
+	telemetry   *telemetry.Telemetry
 }
 
 // build puts Portico together from its configuration. It is the only place
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}}
+	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}}
 	var err error
 	if w.telemetry, err = newTelemetry(cfg, log); err != nil {
 		return nil, err
@@ -253,13 +256,17 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	if err != nil {
 		return nil, err
 	}
+	files, err := w.ring.For("file")
+	if err != nil {
+		return nil, err
+	}
 	var sources []gateway.Source
 	for _, s := range w.cfg.Sources {
-		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], Versions: w.versions[s.ID], PageSize: s.MaxPageSize})
+		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], Versions: w.versions[s.ID], Files: w.files[s.ID], Attachments: w.attachments[s.ID], PageSize: s.MaxPageSize})
 	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
-		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, SMART: server.SMARTConfiguration,
+		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, SMART: server.SMARTConfiguration,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
 	})
 }

@@ -14,10 +14,10 @@ var rules = []Rule{
 	{Type: "Appointment", Class: Shared, Participants: []string{"participant.actor"}, Narrow: []string{"patient", "actor"}}, // R4: actor; group visits
 	{Type: "AppointmentResponse", Class: Shared, Participants: []string{"actor"}, Narrow: []string{"patient", "actor"}},     // R4: actor
 	{Type: "AuditEvent"}, // R4: patient; in the R4 compartment, but an EHR's entries name staff and other people's records
-	{Type: "Basic", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                                // R4: patient, author; authorship alone does not make an owner
-	{Type: "Binary", Class: Reached, Through: []string{"securityContext"}, Pointers: []Pointer{{"DocumentReference", ""}, {"DiagnosticReport", ""}, {"Media", ""}}}, // not in the R4 compartment; securityContext when present must be the patient's own
-	{Type: "BiologicallyDerivedProduct", Class: Own, Owners: []string{"collection.source"}, Anchors: []string{"_id"}},                                               // not in the R4 compartment, yet it names a donor
-	{Type: "BodyStructure", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                   // R4: patient
+	{Type: "Basic", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                                                       // R4: patient, author; authorship alone does not make an owner
+	{Type: "Binary", Class: Reached, Through: []string{"securityContext"}, Pointers: []Pointer{{"DocumentReference", ""}, {"DiagnosticReport", ""}, {"Media", ""}, {"Communication", ""}}}, // not in the R4 compartment; securityContext when present must be the patient's own
+	{Type: "BiologicallyDerivedProduct", Class: Own, Owners: []string{"collection.source"}, Anchors: []string{"_id"}},                                                                      // not in the R4 compartment, yet it names a donor
+	{Type: "BodyStructure", Class: Own, Owners: []string{"patient"}, Narrow: []string{"patient"}},                                                                                          // R4: patient
 	{Type: "Bundle"},
 	{Type: "CapabilityStatement"},
 	{Type: "CarePlan", Class: Own, Owners: []string{"subject"}, Narrow: []string{"patient", "subject"}},                                                  // R4: patient, performer

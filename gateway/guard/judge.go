@@ -204,7 +204,7 @@ func (p *Plan) foundEarlier(r *fhir.Resource, call int) bool {
 // must be the patient's own, not merely a directory entry, and point to it.
 func (w Who) ProofOf(r *fhir.Resource, typ, id string) bool {
 	v := w.Judge(r)
-	return v.Decision == Keep && v.Reason == "own" && w.pointsTo(r, typ, id)
+	return v.Decision == Keep && v.Reason == "own" && w.pointsTo(r, typ, id) && (typ != "Binary" || w.Leads(r))
 }
 
 // pointsTo looks for the reference, and for attachment URLs, anywhere in r.

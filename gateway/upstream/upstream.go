@@ -14,6 +14,10 @@ import (
 // JSON: a Binary given as it is, or a page of HTML.
 var ErrUnreadable = errors.New("upstream: the answer is no FHIR JSON")
 
+// ErrRange is wrapped by the fault of an Opener when the file has no such range
+// (416).
+var ErrRange = errors.New("upstream: the file has no such range")
+
 // Reader fetches from one upstream.
 type Reader interface {
 	// Read gives one resource. A missing or deleted one is a fault of kind

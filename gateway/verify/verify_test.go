@@ -93,9 +93,13 @@ func (h *hospital) honest(t *testing.T) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := ring.For("file")
+	if err != nil {
+		t.Fatal(err)
+	}
 	g, err := gateway.New(gateway.Options{
-		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector}},
-		Tokens: oneToken{}, Audit: unwritten{}, Pages: pages, SMART: func(string) http.Handler { return http.NotFoundHandler() },
+		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector, Files: h.connector}},
+		Tokens: oneToken{}, Audit: unwritten{}, Pages: pages, Files: files, SMART: func(string) http.Handler { return http.NotFoundHandler() },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -48,15 +48,20 @@ func open(t *testing.T, up *rawUpstream, hold int) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := ring.For("files")
+	if err != nil {
+		t.Fatal(err)
+	}
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
 	g, err := gateway.New(gateway.Options{
 		PublicURL: server.URL,
-		Sources:   []gateway.Source{{ID: "ehr", Name: "EHR", Base: up.base, Upstream: connector}},
+		Sources:   []gateway.Source{{ID: "ehr", Name: "EHR", Base: up.base, Upstream: connector, Files: connector}},
 		Tokens:    everybody{all},
 		Audit:     nowhere{},
 		Pages:     pages,
+		Files:     files,
 		HoldBytes: hold,
 		SMART:     func(string) http.Handler { return http.NotFoundHandler() },
 	})

@@ -31,10 +31,11 @@ type Header struct{ Name, Value string }
 // Options configures a Transport.
 type Options struct {
 	Base       fhir.Base         // required
+	Also       []fhir.Base       // other places that may know what Base may
 	Next       http.RoundTripper // required: connections of this source's own, see NewTransport
 	Credential Credential        // nil: none
 	Headers    []Header
-	// Elsewhere takes what is not below Base, with no credential, no header and
+	// Elsewhere takes what is not below Base or Also, with no credential, no header and
 	// no connection of this source. Nil: it is refused.
 	Elsewhere http.RoundTripper
 }
@@ -82,10 +83,14 @@ func BadHeader(name, value string) string {
 
 var errElsewhere = errors.New("connect: the request is not for this EHR")
 
+func (t *Transport) within(link string) bool {
+	return upstream.Within(t.o.Base, link) || slices.ContainsFunc(t.o.Also, func(b fhir.Base) bool { return upstream.Within(b, link) })
+}
+
 // RoundTrip implements http.RoundTripper. An answer of 401 to a read is answered
 // with another credential once, if there is one.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !upstream.Within(t.o.Base, req.URL.String()) || req.Host != "" && req.Host != req.URL.Host {
+	if !t.within(req.URL.String()) || req.Host != "" && req.Host != req.URL.Host {
 		if t.o.Elsewhere == nil {
 			return nil, errElsewhere
 		}

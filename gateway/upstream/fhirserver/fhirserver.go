@@ -34,6 +34,10 @@ type Options struct {
 	Timeout    time.Duration     // to the response's headers, and for each pause in its body; 0 means 15 s
 	MaxBody    int64             // bytes of one answer; 0 means 256 MiB
 	Transport  http.RoundTripper // nil means a transport of its own
+	// Places are where attachments may lie beside Base; Outside is the transport
+	// to those that get no credentials, nil for one of its own.
+	Places  []Place
+	Outside http.RoundTripper
 }
 
 // Server is one upstream FHIR server.
@@ -45,6 +49,8 @@ type Server struct {
 	maxBody   int64
 	timeout   time.Duration
 	client    *http.Client
+	places    []Place
+	outside   *http.Client
 	known     capabilityCache
 }
 
@@ -68,16 +74,10 @@ func New(o Options) (*Server, error) {
 		o.MaxBody = 256 << 20
 	}
 	if o.Transport == nil {
-		o.Transport = &http.Transport{
-			// No proxy from the environment: patient data goes where the
-			// configuration says.
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   5 * time.Second,
-			ResponseHeaderTimeout: o.Timeout,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       90 * time.Second,
-			ForceAttemptHTTP2:     true,
-		}
+		o.Transport = newTransport(o.Timeout)
+	}
+	if o.Outside == nil {
+		o.Outside = newTransport(o.Timeout)
 	}
 	return &Server{
 		base:      o.Base,
@@ -86,16 +86,38 @@ func New(o Options) (*Server, error) {
 		media:     o.MediaTypes,
 		maxBody:   o.MaxBody,
 		timeout:   o.Timeout,
-		client: &http.Client{
-			Transport: o.Transport,
-			// A redirect could lead the credentials anywhere (docs/pitfalls.md 32).
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client:    clientOver(o.Transport),
+		places:    o.Places,
+		outside:   clientOver(o.Outside),
 	}, nil
 }
 
 // Close gives up connections that nobody uses.
-func (s *Server) Close() { s.client.CloseIdleConnections() }
+func (s *Server) Close() {
+	s.client.CloseIdleConnections()
+	s.outside.CloseIdleConnections()
+}
+
+func newTransport(timeout time.Duration) *http.Transport {
+	return &http.Transport{
+		// No proxy from the environment: patient data goes where the
+		// configuration says.
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: timeout,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+func clientOver(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: t,
+		// A redirect could lead the credentials anywhere (docs/pitfalls.md 32).
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
 
 // Read implements upstream.Reader.
 func (s *Server) Read(ctx context.Context, typ, id string) (*upstream.Answer, error) {

@@ -37,6 +37,7 @@ type answer struct {
 	header   http.Header
 	bundle   *bundle
 	resource []byte
+	file     *file  // in place of a resource
 	authored bool   // resource was written by the server, not stored
 	modified string // meta.lastUpdated of the resource, for Last-Modified
 }
@@ -97,10 +98,17 @@ func segments(escaped string) ([]string, error) {
 // answer runs one interaction. The handlers return errors; here they become
 // OperationOutcomes, and stored resources are spoilt if a test asked for it.
 func (s *Server) answer(c *call) answer {
-	err := acceptable(c)
 	var a answer
-	if err == nil {
-		a, err = s.dispatch(c)
+	var err error
+	switch {
+	case wantsFile(c):
+		a, err = s.binaryFile(c)
+	case len(c.path) == 2 && c.path[0] == "documents" && c.method == http.MethodGet:
+		a, err = s.documents(c.path[1])
+	default:
+		if err = acceptable(c); err == nil {
+			a, err = s.dispatch(c)
+		}
 	}
 	if err != nil {
 		return failed(err)

@@ -81,6 +81,8 @@ const (
 	Drop
 	// WrongType labels the body text/html.
 	WrongType
+	// RawBinary gives every Binary as it is, whatever is asked for.
+	RawBinary
 	modesEnd
 )
 

@@ -84,6 +84,10 @@ var misbehaviours = map[ehr.Mode]func(h *hospital) bool{
 	ehr.NoType: func(h *hospital) bool {
 		return nameOf(h.get("Patient/amy").body) == "/amy" && nameOf(h.get("Patient/ben").body) == "/ben"
 	},
+	ehr.RawBinary: func(h *hospital) bool {
+		r := h.get("Binary/pdf").want(200)
+		return !strings.Contains(r.header.Get("Content-Type"), "json") && !bytes.Contains(r.body, []byte("resourceType"))
+	},
 	ehr.AbsoluteURLs: func(h *hospital) bool {
 		return bytes.Contains(h.get("Observation/a1").body, []byte(`"reference":"`+h.base+`/Patient/amy"`)) &&
 			bytes.Contains(h.get("DocumentReference/doc").body, []byte(`"url":"`+h.base+`/Binary/pdf"`))

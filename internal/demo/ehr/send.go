@@ -82,6 +82,10 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c *call, a answer)
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}
+	if a.file != nil {
+		s.sendFile(w, r, c, a)
+		return
+	}
 	body := a.resource
 	if a.bundle != nil {
 		body = a.bundle.render()

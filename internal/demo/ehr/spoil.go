@@ -194,7 +194,7 @@ func absolute(c *call, res *fhir.Resource) []fhir.Edit {
 		if !n.IsString() || n.Name() != "reference" && n.Name() != "url" {
 			return
 		}
-		if to := c.at.Resolve(n.Text()); to.Where == fhir.Local {
+		if to := c.at.Resolve(n.Text()); to.Where == fhir.Local || strings.HasPrefix(n.Text(), "documents/") {
 			start, end := n.Span()
 			relative, ok := c.at.Relative(n.Text())
 			if !ok {

@@ -131,5 +131,17 @@ func (r *record) attachment(x document, owner string, at time.Time) obj {
 		{"data", encoded(content)},
 	})
 	sum := sha1.Sum(content) //nolint:gosec // see the import
-	return obj{{"contentType", "application/pdf"}, {"language", "en"}, {"url", "Binary/" + id}, {"size", len(content)}, {"hash", encoded(sum[:])}, {"title", title}, {"creation", dateTime(at)}}
+	return obj{{"contentType", "application/pdf"}, {"language", "en"}, {"url", r.address(x.kind, id)}, {"size", len(content)}, {"hash", encoded(sum[:])}, {"title", title}, {"creation", dateTime(at)}}
+}
+
+// address is where the file of a document is found. Reports of laboratories and
+// of imaging lie beside the FHIR API, at a whole URL where the base is known.
+func (r *record) address(kind code, binary string) string {
+	if kind != laboratoryReport && kind != imagingStudy {
+		return "Binary/" + binary
+	}
+	if base := r.chart.world.base; base != "" {
+		return base + "/documents/" + binary + ".pdf"
+	}
+	return "documents/" + binary + ".pdf"
 }

@@ -17,6 +17,9 @@ type Options struct {
 	Seed     uint64
 	Patients int       // at least 1
 	Now      time.Time // the day on which the set is true; later times of a day make no difference
+	// Base is where the set will be served, for URLs that are written whole; ""
+	// leaves them relative to wherever that is.
+	Base string
 	// Progress, when set, is told now and then how many patients are done. It is
 	// called from the goroutine that called Generate.
 	Progress func(done, total int)

@@ -11,6 +11,7 @@ import (
 // world is what all patients of one set share: the seed and the day.
 type world struct {
 	seed   uint64
+	base   string      // of the server, "" when unknown
 	today  time.Time   // midnight; everything that has happened lies before it
 	coming []time.Time // working days from tomorrow on
 	past   []time.Time // working days back from yesterday
@@ -26,7 +27,7 @@ func arizona() *time.Location { return time.FixedZone("MST", -7*60*60) }
 
 func newWorld(o Options) *world {
 	y, m, d := o.Now.In(arizona()).Date()
-	w := &world{seed: o.Seed, today: time.Date(y, m, d, 0, 0, 0, 0, arizona())}
+	w := &world{seed: o.Seed, base: o.Base, today: time.Date(y, m, d, 0, 0, 0, 0, arizona())}
 	for t := w.today.AddDate(0, 0, 1); len(w.coming) < comingDays; t = t.AddDate(0, 0, 1) {
 		if working(t) {
 			w.coming = append(w.coming, t)

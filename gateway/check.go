@@ -159,6 +159,7 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 	if old := one.plan.Ask.Interaction == guard.VRead || one.plan.Ask.Interaction == guard.History; old {
 		return said, nil // what was so then proves nothing of now
 	}
+	x.confirmCache()
 	if len(x.proven) < maxProven {
 		x.proven[r.Type()+"/"+r.ID()] = true
 	}
@@ -186,7 +187,7 @@ func (x *exchange) remember(r *fhir.Resource) {
 		to := x.who.Base.Resolve(n.Text())
 		points := func(p compartment.Pointer) bool { return p.Type == r.Type() }
 		if to.Where == fhir.Local && (leads || to.Type != "Binary") && slices.ContainsFunc(compartment.Of(to.Type).Pointers, points) {
-			x.src.reach.add(x.who.Patient, to.Type+"/"+to.ID, r.Type())
+			x.src.reach.add(x.era(), to.Type+"/"+to.ID, r.Type())
 		}
 	})
 }

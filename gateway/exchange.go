@@ -8,6 +8,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/fhir/subset"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -16,9 +17,14 @@ import (
 
 // exchange is what the steps of one request know so far.
 type exchange struct {
-	ctx   context.Context
-	src   *source
-	up    upstream.Reader // the source's upstream as this request sees it
+	ctx context.Context
+	src *source
+	up  upstream.Reader // the source's upstream as this request sees it
+	// cached is what the cache holds of the patient, nil without a cache; holding
+	// is the same for a read.
+	cached, holding *cache.View
+	question        []string // under which the answer is kept; nil: it is not
+
 	grant token.Grant
 	who   guard.Who
 	ask   guard.Ask
@@ -26,7 +32,8 @@ type exchange struct {
 	asks  []guard.Ask
 	plans []*guard.Plan
 	// resume holds where a paging link goes on; nil on the first page.
-	resume []pending
+	resume   []pending
+	linkEnds time.Time // when that link is no longer good
 	// next collects where the upstream's further pages are.
 	next []pending
 
@@ -104,8 +111,12 @@ func (x *exchange) tell() {
 // sub is an exchange of its own for a proof: same token, same source, nothing
 // of it is released.
 func (x *exchange) sub(ask guard.Ask) *exchange {
-	return &exchange{
-		ctx: x.ctx, src: x.src, up: x.up, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
+	sub := &exchange{
+		ctx: x.ctx, src: x.src, up: x.up, cached: x.cached, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
 		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1, total: -1,
 	}
+	if x.cached != nil {
+		sub.up = x.cached
+	}
+	return sub
 }

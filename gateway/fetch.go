@@ -31,6 +31,7 @@ type items = iter.Seq2[item, error]
 
 // narrow is step 4: the guard plans what is asked instead.
 func (g *Gateway) narrow(x *exchange) error {
+	x.holdCache()
 	known, err := x.up.Capabilities(x.ctx)
 	if err != nil {
 		known = nil // narrow with the parameters R4 defines; the check decides anyway

@@ -18,6 +18,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/inbound"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -75,6 +76,8 @@ type Options struct {
 	AuthorizeURL, TokenURL string
 	Version                string // of the software, for the CapabilityStatement
 	Now                    func() time.Time
+	// Cache keeps what upstreams answered, patient by patient; nil: nothing is kept.
+	Cache *cache.Cache
 	// HoldBytes is how much of an answer is checked before its first byte
 	// leaves; 0 means 512 KiB. What is larger streams.
 	HoldBytes int
@@ -92,6 +95,7 @@ type Gateway struct {
 	oauth     oauthURIs
 	version   string
 	now       func() time.Time
+	cache     *cache.Cache
 	hold      int
 }
 
@@ -124,7 +128,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, files: o.Files, smart: o.SMART,
-		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, hold: o.HoldBytes,
+		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, cache: o.Cache, hold: o.HoldBytes,
 	}
 	for _, s := range o.Sources {
 		switch {

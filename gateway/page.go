@@ -100,7 +100,7 @@ func (g *Gateway) openPage(x *exchange, pairs []search.Pair) (asked []search.Pai
 	if asked, err = search.ParsePairs(state.Query); err != nil {
 		return nil, false, gone
 	}
-	x.resume, x.total = state.Next, state.Total-1
+	x.resume, x.total, x.linkEnds = state.Next, state.Total-1, time.Unix(state.Expires, 0)
 	return asked, true, nil
 }
 

@@ -62,7 +62,7 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
 	// What was seen tells of the type only: of one that is covered in part, the
 	// very resource that points here must be found again.
-	for _, from := range x.src.reach.from(x.who.Patient, typ+"/"+id) {
+	for _, from := range x.src.reach.from(x.era(), typ+"/"+id) {
 		if x.who.Covers(from, scope.Read) == guard.Whole {
 			return true, nil
 		}

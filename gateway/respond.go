@@ -18,6 +18,7 @@ func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, x *exchange, h
 	header := w.Header()
 	header.Set("Content-Type", fhirJSON)
 	header.Set("Cache-Control", "no-store")
+	x.cacheHeaders(header)
 	if h.read != nil {
 		if etag := h.read.etag(); etag != "" {
 			header.Set("ETag", etag)

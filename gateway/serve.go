@@ -21,6 +21,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	if changes(r, path) {
 		return g.change(w, r, x, path)
 	}
+	// Was the very same answered a moment ago? Then it was judged and rewritten,
+	// and what is left is to write it down and to give it.
+	if held := g.again(x, r, path); held != nil {
+		return g.give(w, r, x, held)
+	}
 	// 2. What is asked? From here on only what was understood exists.
 	if err := g.parse(x, r, path); err != nil {
 		return g.refuse(x, err)
@@ -50,6 +55,12 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 		return g.refuse(x, err)
 	}
 	defer held.close()
+	g.keep(x, held)
+	return g.give(w, r, x, held)
+}
+
+// give ends the path, also of an answer that was kept.
+func (g *Gateway) give(w http.ResponseWriter, r *http.Request, x *exchange, held *held) error {
 	// 8. Write down that it leaves. If that fails, it does not.
 	x.event.Status = x.statusOnRelease(held)
 	if err := g.record(x, audit.Released); err != nil {

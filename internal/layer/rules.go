@@ -21,11 +21,11 @@ func Portico() Rules {
 // layers is the map of the module from the bottom up.
 func layers() []Layer {
 	return []Layer{
-		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "internal/telemetry", "config", "web"}},
+		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "internal/redisdb", "internal/telemetry", "config", "web"}},
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore", "fhir/inbound"}},
-		{"decisions and connections", []string{"gateway/guard", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
+		{"decisions and connections", []string{"gateway/guard", "gateway/cache", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},
@@ -43,6 +43,7 @@ func peers() []Edge {
 		{"internal/telemetry", "internal/reqctx", "what is told of a request is what its event holds"},
 		{"gateway/store", "gateway/login", "a store implements the interface stated there"},
 		{"gateway/upstream/connect", "gateway/upstream", "what is below a base is decided in one place"},
+		{"gateway/cache", "gateway/upstream", "the cache is an upstream.Reader over another"},
 		{"gateway/upstream/fhirserver", "gateway/upstream", "a connector implements the interface stated there"},
 		{"gateway/upstream/quirks", "gateway/upstream", "it implements the interface stated there, over another that does"},
 		{"gateway/upstream/quirks", "gateway/upstream/profiles", "it works around what a profile says"},

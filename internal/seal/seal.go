@@ -172,3 +172,24 @@ func (s *Sealer) OpenText(sealed, bound string) ([]byte, error) {
 	}
 	return s.Open(raw, bound)
 }
+
+// Derive gives keys of 32 bytes for what is not sealed, such as names made with
+// HMAC: one for each key of the ring, newest first. Each purpose has its own, and
+// none is the key of a Sealer.
+func (r *Ring) Derive(purpose string) ([][]byte, error) {
+	if r == nil || len(r.keys) == 0 {
+		return nil, errors.New("seal: no keys")
+	}
+	if purpose == "" {
+		return nil, errors.New("seal: a purpose is required")
+	}
+	out := make([][]byte, 0, len(r.keys))
+	for _, k := range r.keys {
+		sub, err := hkdf.Key(sha256.New, k.secret[:], nil, "portico derive 1 for "+purpose, KeySize)
+		if err != nil {
+			return nil, fmt.Errorf("seal: derive: %w", err)
+		}
+		out = append(out, sub)
+	}
+	return out, nil
+}

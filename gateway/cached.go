@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/cache"
@@ -52,14 +53,33 @@ func (x *exchange) confirmCache() {
 	}
 }
 
-// changed forgets what is kept of the patient, after a change that the upstream
-// has made. It was made, so its success does not depend on this.
-func (g *Gateway) changed(x *exchange) { //nolint:unused // for what writes
+// changed forgets what is kept of the patient after the EHR was asked for a
+// change, whatever it said: a change whose outcome is not known may have been
+// made. Others who stand in the resource, as in a group visit, have it in their
+// records too. What cannot be forgotten now is no reason to say that the change
+// failed.
+func (g *Gateway) changed(x *exchange, in ...*fhir.Resource) {
 	if g.cache == nil {
 		return
 	}
-	if err := g.cache.Invalidate(x.ctx, x.src.ID, x.who.Patient); err != nil {
-		x.log.Fail(err)
+	patients := map[string]bool{x.who.Patient: true}
+	for _, r := range in {
+		if r == nil {
+			continue
+		}
+		r.Root().Descend(func(n fhir.Node) {
+			if !n.IsString() || !n.Named("reference") {
+				return
+			}
+			if to := x.who.Base.Resolve(n.Text()); to.Where == fhir.Local && to.Type == "Patient" {
+				patients[to.ID] = true
+			}
+		})
+	}
+	for patient := range patients {
+		if err := g.cache.Invalidate(x.ctx, x.src.ID, patient); err != nil {
+			x.log.Fail(err)
+		}
 	}
 }
 

@@ -9,12 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/cache/cachetest"
-	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
@@ -22,22 +20,21 @@ import (
 // is asked, and the cache.
 func withCache(t testing.TB, hold int, resources ...string) (*house, *atomic.Int64, *cache.Cache) {
 	t.Helper()
-	plain := open(t, hold, resources...)
-	base, err := fhir.ParseBase(plain.origin + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept, err := cache.New(cache.Options{Ring: cachetest.Ring(t, "k"), TTL: func(string, string) time.Duration { return time.Hour }, StaleIfError: time.Hour})
+	return withCacheOf(t, hold, cache.Options{TTL: func(string, string) time.Duration { return time.Hour }}, resources...)
+}
+
+func withCacheOf(t testing.TB, hold int, o cache.Options, resources ...string) (*house, *atomic.Int64, *cache.Cache) {
+	t.Helper()
+	o.Ring = cachetest.Ring(t, "k")
+	kept, err := cache.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(kept.Close)
-	h := openOver(t, connector, base, hold, func(o *gateway.Options) { o.Cache = kept })
-	h.ehr, h.origin = plain.ehr, plain.origin
+	h := openWith(t, hold, func(o *gateway.Options) {
+		o.Cache = kept
+		o.Sources[0].Write = everyWrite()
+	}, resources...)
 	asked := &atomic.Int64{}
 	h.ehr.MisbehaveWhen(0, func(*http.Request) bool { asked.Add(1); return false })
 	return h, asked, kept
@@ -136,7 +133,7 @@ func TestWhatIsKeptIsForTheSameQuestionAlone(t *testing.T) {
 		"a token that has expired": {ask("GET", "/Observation", "expired:patient/*.rs", ""), 401, false},
 		"a token elsewhere":        {ask("GET", "/Observation", "elsewhere/alice:patient/*.rs", ""), 401, false},
 		"XML":                      {ask("GET", "/Observation", alice, "", "Accept", "application/fhir+xml"), 406, false},
-		"another method":           {ask("DELETE", "/Observation", alice, ""), 405, false},
+		"another method":           {ask("DELETE", "/Observation", alice, ""), 403, false},
 		"an override":              {ask("GET", "/Observation", alice, "", "X-HTTP-Method-Override", "DELETE"), 400, false},
 		"an unknown parameter":     {ask("GET", "/Observation?nonsense=1", alice, ""), 400, false},
 		"the same, leniently":      {ask("GET", "/Observation?nonsense=1", alice, "", "Prefer", "handling=lenient"), 200, true},
@@ -180,24 +177,10 @@ func TestAfterAChangeNothingOlderIsGiven(t *testing.T) {
 func TestWhenTheEHRIsDownWhatIsKeptIsGivenAndMarked(t *testing.T) {
 	clock := cachetest.NewClock()
 	now := func() time.Time { return time.Now().Add(clock.Now().Sub(cachetest.NewClock().Now())) }
-	h, _, _ := withCache(t, 0, twoRecords()...)
-	stale, err := cache.New(cache.Options{Ring: cachetest.Ring(t, "k"), Now: now, StaleIfError: time.Hour, TTL: func(string, string) time.Duration { return time.Minute }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stale.Close)
-	base, err := fhir.ParseBase(h.origin + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	over := openOver(t, connector, base, 0, func(o *gateway.Options) { o.Cache = stale })
+	over, _, _ := withCacheOf(t, 0, cache.Options{Now: now, StaleIfError: time.Hour, TTL: func(string, string) time.Duration { return time.Minute }}, twoRecords()...)
 	first := over.get("/Observation", alice)
 	clock.Pass(2 * time.Minute)
-	h.ehr.Misbehave(ehr.HTMLError)
+	over.ehr.Misbehave(ehr.HTMLError)
 	for range 2 { // it is not kept as if it were fresh
 		r := over.get("/Observation", alice)
 		if r.status != http.StatusOK || r.body != first.body || r.header.Get("Warning") != `111 portico "Revalidation Failed"` || r.header.Get("Cache-Status") != "portico; fwd=stale" || r.header.Get("Age") == "" {
@@ -254,6 +237,39 @@ func TestNothingOfAnotherPatientLeavesFromTheCache(t *testing.T) {
 				if what := betrays(h, mode, r); what != "" {
 					t.Errorf("mode %d: %s %s [%s] gives away %s:\n%s", mode, a.method, a.path, a.form, what, r.everything())
 				}
+			}
+		}
+	}
+}
+
+// What an app has changed, it and every other app of those it concerns see at
+// once.
+func TestAChangeThroughPorticoIsSeenAtOnce(t *testing.T) {
+	h, _, _ := withCache(t, 0, append(twoRecords(), hers)...)
+	paths := []string{"/Observation/hers", "/Observation", "/Observation?_id=hers", "/Observation?_summary=count"}
+	for i := range 4 {
+		before := map[string]string{}
+		for _, p := range paths {
+			for range 2 {
+				before[p] = h.get(p, "alice@other:patient/*.rs").body
+			}
+		}
+		read := h.get("/Observation/hers", writer)
+		r := h.send(http.MethodPut, "/Observation/hers", writer, obs(fmt.Sprintf(`,"id":"hers","valueString":"changed-%d"`, i)), "Content-Type", fhirBody, "If-Match", read.header.Get("ETag"))
+		if r.status != http.StatusOK {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		for _, p := range paths[:3] {
+			if got := h.get(p, "alice@other:patient/*.rs"); !strings.Contains(got.body, fmt.Sprint("changed-", i)) {
+				t.Errorf("%s still says\n%s", p, got.body)
+			}
+		}
+		if r := h.create("Observation", obs(`,"valueString":"new"`)); r.status != http.StatusCreated {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		for _, p := range paths[1:2] {
+			if got := h.get(p, "alice@other:patient/*.rs"); got.body == before[p] {
+				t.Errorf("%s does not know what is new:\n%s", p, got.body)
 			}
 		}
 	}

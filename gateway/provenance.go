@@ -27,6 +27,7 @@ func (g *Gateway) writeProvenance(x *exchange, c *write) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), storeWait)
 		defer cancel()
 		_, err = x.src.Writes.Create(ctx, "Provenance", body)
+		g.changed(x)
 	}
 	if err == nil {
 		return

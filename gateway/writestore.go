@@ -32,6 +32,11 @@ func (g *Gateway) store(x *exchange, c *write) error {
 	default:
 		err = errors.New("gateway: no such change")
 	}
+	changed := []*fhir.Resource{c.after}
+	if c.before != nil {
+		changed = append(changed, c.before.resource)
+	}
+	g.changed(x, changed...)
 	if err == nil && c.done.ID == "" {
 		err = fault.New(fault.Upstream, "The record system took the resource without saying under which id: search for it before it is sent again.")
 	}

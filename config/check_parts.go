@@ -136,6 +136,7 @@ func (c *Config) checkSources(r *report, env environment) {
 		c.checkLaunch(r, key+".ehr_launch", i)
 		checkConnection(r, env, key, s)
 		checkSourceLimits(r, key+".limits", s)
+		checkWrites(r, key+".write", s.Write)
 		checkPatientFrom(r, key+".patient_from", s.PatientFrom)
 		checkAttachments(r, key+".attachments", s)
 		between(r, key+".timeout", s.Timeout, time.Second, 5*time.Minute)

@@ -87,6 +87,7 @@ type Source struct {
 	InsecurePlainHTTP bool          `yaml:"insecure_plain_http"`
 	Limits            SourceLimits  `yaml:"limits"`
 	Attachments       []Attachments `yaml:"attachments"`
+	Write             []Write       `yaml:"write"` // what apps may do there besides reading; default: nothing
 }
 
 // Attachments is a place outside FHIRBase where attachments lie.

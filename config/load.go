@@ -26,6 +26,8 @@ func Load(path string) (*Config, error) { return LoadWith(path, Checks{}) }
 type Checks struct {
 	// Scope says why one scope that an app may ask for is none; nil: any is good.
 	Scope func(scope string) error
+	// Writable says why apps may never write a resource type; nil: any is good.
+	Writable func(typ string) error
 	// Header says why a header may not be sent to an EHR, "" if it may; nil: any may.
 	Header func(name, value string) string
 }

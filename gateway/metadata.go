@@ -135,6 +135,7 @@ func (s *source) resourceOf(typ string, known *upstream.Capabilities) (r4.Capabi
 		res.Interaction = append(res.Interaction, r4.CapabilityStatementRestResourceInteraction{Code: r4.TypeRestfulInteractionRead})
 	}
 	s.addVersions(&res, has)
+	s.addWrites(&res, typ, known != nil, has)
 	for _, p := range uscore.Profiles(typ) {
 		if known != nil && has.Profiles[p] {
 			res.SupportedProfile = append(res.SupportedProfile, p)

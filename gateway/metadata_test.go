@@ -2,10 +2,13 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 )
 
@@ -51,5 +54,41 @@ func TestMetadataStatesNoMoreThanTheEHRDoes(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, statement.Rest[0].Resource); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestMetadataStatesTheChangesThatPolicyAndEHRAllow(t *testing.T) {
+	can := func(names ...string) upstream.TypeCapability {
+		out := map[string]bool{"read": true}
+		for _, n := range names {
+			out[n] = true
+		}
+		return upstream.TypeCapability{Interactions: out}
+	}
+	ehr := &scripted{known: upstream.Capabilities{Types: map[string]upstream.TypeCapability{
+		"Condition": can("create", "update", "delete"), "Observation": can("create", "update", "delete"), "Goal": can(), "Task": can("update"),
+	}}}
+	all := []guard.Interaction{guard.Create, guard.Update, guard.Patch, guard.Delete}
+	h := openOver(t, ehr, somewhere(t), 0, func(o *gateway.Options) {
+		o.Sources[0].Writes = &recorder{}
+		o.Sources[0].Write = map[string][]guard.Interaction{"Observation": all, "Goal": all, "Task": {guard.Patch}}
+	})
+	r := h.get("/metadata", "")
+	var statement struct{ Rest []struct{ Resource []stated } }
+	if err := json.Unmarshal([]byte(r.body), &statement); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, res := range statement.Rest[0].Resource {
+		for _, i := range res.Interaction {
+			got[res.Type] += i.Code + " "
+		}
+	}
+	want := map[string]string{"Condition": "read ", "Observation": "read create update patch delete ", "Goal": "read ", "Task": "read patch "}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if strings.Count(r.body, `"conditionalCreate":true`) != 1 || strings.Contains(r.body, `"updateCreate":true`) {
+		t.Error(r.body)
 	}
 }

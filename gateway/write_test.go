@@ -186,6 +186,8 @@ func TestWritesThatNeverReachTheEHR(t *testing.T) {
 		"another as a URI":              {"POST", "/Observation", obs(`,"extension":[{"url":"http://x.example/e","valueUri":"https://other.example/fhir/Patient/` + bobID + `"}]`), 422, "", nil},
 		"another as a relative URI":     {"POST", "/Observation", obs(`,"extension":[{"url":"http://x.example/e","valueUri":"Patient/` + bobID + `"}]`), 422, "", nil},
 		"another in a contained one":    {"POST", "/Observation", obs(`,"contained":[{"resourceType":"Observation","id":"c","subject":` + bob + `}],"hasMember":[{"reference":"#c"}]`), 422, "", nil},
+		"a person contained":            {"POST", "/Observation", obs(`,"contained":[{"resourceType":"Patient","id":"p","name":[{"family":"` + secret + `"}]}],"focus":[{"reference":"#p"}]`), 422, "", nil},
+		"nobody's contained":            {"POST", "/Observation", obs(`,"contained":[{"resourceType":"Observation","id":"o"}],"hasMember":[{"reference":"#o"}]`), 422, "", nil},
 		"another's resource":            {"POST", "/Observation", obs(`,"hasMember":[{"reference":"Observation/observation-` + bobID + `"}]`), 422, "", nil},
 		"a resource that is missing":    {"POST", "/Observation", obs(`,"hasMember":[{"reference":"Observation/no-such-thing"}]`), 422, "", nil},
 		"another's relative":            {"POST", "/Observation", obs(`,"focus":[{"reference":"RelatedPerson/dad-` + mark + `"}]`), 422, "", nil},

@@ -34,7 +34,9 @@ func checkScopes(s string) error {
 }
 
 // checks are what the configuration cannot judge itself.
-func checks() config.Checks { return config.Checks{Scope: checkScopes, Header: connect.BadHeader} }
+func checks() config.Checks {
+	return config.Checks{Scope: checkScopes, Header: connect.BadHeader, Writable: writable}
+}
 
 // register puts together where apps come from.
 func (w *wiring) register() (*registered, error) {

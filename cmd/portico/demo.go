@@ -206,6 +206,7 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 		Sources: []config.Source{{
 			ID: demoSource, Name: demoName, FHIRBase: at.url(1) + "/fhir", IdentityProvider: "demo",
 			PatientFrom: config.PatientFrom{Claim: "fhirUser", As: config.AsReference}, Timeout: 15 * time.Second, MaxPageSize: 200,
+			Write: demoWrites(),
 		}},
 		Clients: []config.Client{
 			{ID: demoClient, Name: sampleapp.Name, Owner: sampleapp.Owner, URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}, LaunchURIs: []string{at.url(3) + sampleapp.LaunchPath}},

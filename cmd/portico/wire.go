@@ -50,6 +50,7 @@ type wiring struct {
 	sources   []authz.Source
 	upstreams map[string]upstream.Reader
 	versions  map[string]upstream.Historian
+	writes    map[string]upstream.Writer
 	ways      map[string]*resilience.Transport // to each source's EHR; State tells how it does
 	backend   *backendKeys
 	closers   []func()
@@ -67,7 +68,7 @@ type wiring struct {
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}}
+	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}}
 	var err error
 	if w.telemetry, err = newTelemetry(cfg, log); err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (w *wiring) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
-		w.bases[s.ID], w.upstreams[s.ID], w.versions[s.ID] = base, connector, connector
+		w.bases[s.ID], w.upstreams[s.ID], w.versions[s.ID], w.writes[s.ID] = base, connector, connector, connector
 		source, err := w.source(s)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
@@ -262,7 +263,10 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	}
 	var sources []gateway.Source
 	for _, s := range w.cfg.Sources {
-		sources = append(sources, gateway.Source{ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], Versions: w.versions[s.ID], Files: w.files[s.ID], Attachments: w.attachments[s.ID], PageSize: s.MaxPageSize})
+		sources = append(sources, gateway.Source{
+			ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], Versions: w.versions[s.ID], Files: w.files[s.ID], Attachments: w.attachments[s.ID], PageSize: s.MaxPageSize,
+			Writes: w.writes[s.ID], Write: policy(s.Write),
+		})
 	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},

@@ -59,7 +59,7 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 	if ifMatch != "" {
 		req.Header.Set("If-Match", ifMatch)
 	}
-	req.Header.Set("Accept", "application/fhir+json")
+	req.Header.Set("Accept", s.accept)
 	req.Header.Set("User-Agent", "portico")
 	req.GetBody = nil // without it net/http cannot send it a second time
 	s.authorize(req)

@@ -19,6 +19,7 @@ func (c *Config) check(r *report, env environment) {
 	c.checkStore(r, env)
 	c.checkSealKey(r)
 	c.checkLimits(r)
+	c.checkBudgets(r)
 	c.checkProviders(r)
 	c.checkSources(r, env)
 	c.checkApps(r)

@@ -2,6 +2,28 @@ package config
 
 import "time"
 
+func (l *Limits) fillIn() {
+	if l.Concurrent == 0 {
+		l.Concurrent = 1000
+	}
+	for _, b := range []*Budget{&l.PerApp, &l.PerPatient} {
+		if b.Burst == 0 {
+			b.Burst = b.PerSecond
+		}
+	}
+}
+
+func (c *Config) checkBudgets(r *report) {
+	upTo(r, "limits.concurrent", c.Limits.Concurrent, 100000)
+	for key, b := range map[string]Budget{"limits.per_app": c.Limits.PerApp, "limits.per_patient": c.Limits.PerPatient} {
+		if b.PerSecond == 0 && b.Burst != 0 {
+			r.add(key+".burst", "does nothing without per_second; add it or remove this")
+		}
+		upTo(r, key+".per_second", b.PerSecond, 1000000)
+		upTo(r, key+".burst", b.Burst, 1000000)
+	}
+}
+
 // fillIn sets the defaults of a source's limits.
 func (l *SourceLimits) fillIn() {
 	number := func(n *int, v int) {

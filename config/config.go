@@ -29,7 +29,22 @@ type Config struct {
 	Admin             *Admin             `yaml:"admin"` // nil: no operator's API
 	Outside           Outside            `yaml:"outside"`
 	Telemetry         Telemetry          `yaml:"telemetry"`
+	Limits            Limits             `yaml:"limits"`
 	Log               Log                `yaml:"log"`
+}
+
+// Limits keep Portico, and what is behind it, from being overrun.
+type Limits struct {
+	Concurrent int    `yaml:"concurrent"` // requests at once
+	PerApp     Budget `yaml:"per_app"`
+	PerPatient Budget `yaml:"per_patient"`
+}
+
+// Budget is so many requests a second in the long run, and so many at once; zero:
+// any number.
+type Budget struct {
+	PerSecond int `yaml:"per_second"`
+	Burst     int `yaml:"burst"`
 }
 
 // TLS names the certificate of Portico's own listener.
@@ -253,6 +268,7 @@ func defaults() Config {
 // fillIn sets the defaults inside lists and optional sections.
 func (c *Config) fillIn() {
 	c.fillInApps()
+	c.Limits.fillIn()
 	if c.TLS != nil && c.TLS.MinVersion == "" {
 		c.TLS.MinVersion = "1.2"
 	}

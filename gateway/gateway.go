@@ -81,6 +81,7 @@ type Options struct {
 	// HoldBytes is how much of an answer is checked before its first byte
 	// leaves; 0 means 512 KiB. What is larger streams.
 	HoldBytes int
+	Limits    Limits
 }
 
 // Gateway serves the FHIR bases of all sources.
@@ -97,6 +98,7 @@ type Gateway struct {
 	now       func() time.Time
 	cache     *cache.Cache
 	hold      int
+	limits    Limits
 }
 
 // source is a Source with what follows from it.
@@ -119,6 +121,8 @@ func New(o Options) (*Gateway, error) {
 		return nil, errors.New("gateway: Tokens, Audit, Pages, Files and SMART are required")
 	case len(o.Sources) == 0:
 		return nil, errors.New("gateway: at least one source is required")
+	case o.Limits.Budget == nil && !(o.Limits.PerApp.None() && o.Limits.PerPatient.None()):
+		return nil, errors.New("gateway: limits need a Budget")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -128,7 +132,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, files: o.Files, smart: o.SMART,
-		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, cache: o.Cache, hold: o.HoldBytes,
+		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, cache: o.Cache, hold: o.HoldBytes, limits: o.Limits,
 	}
 	for _, s := range o.Sources {
 		switch {

@@ -17,6 +17,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	if err := g.authenticate(x, r); err != nil {
 		return err
 	}
+	if err := g.spend(x); err != nil {
+		return err
+	}
 	// Changes go a way of their own, with the same steps: see write.go.
 	if changes(r, path) {
 		return g.change(w, r, x, path)

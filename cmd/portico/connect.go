@@ -59,7 +59,7 @@ func (w *wiring) connect(s config.Source, base fhir.Base) (*fhirserver.Server, e
 	}
 	ways, err := resilience.New(resilience.Options{
 		Next:    seen,
-		Retries: s.Limits.Attempts - 1, Patience: s.Timeout, Hedge: s.Limits.HedgeAfter, Total: s.Limits.Total,
+		Retries: max(s.Limits.Attempts-1, 0), Patience: s.Timeout, Hedge: s.Limits.HedgeAfter, Total: s.Limits.Total,
 		Concurrent: s.Limits.Concurrent, Wait: s.Limits.Wait,
 		Rate:    rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst},
 		Breaker: resilience.Breaker{Open: s.Limits.OpenFor},

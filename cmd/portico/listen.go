@@ -165,7 +165,7 @@ func (l *listener) Close() error {
 func (l *listener) guardStalls(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
-		sw := &stallWriter{ResponseWriter: w, control: control, limit: l.o.Stall}
+		sw := &stallWriter{ResponseWriter: w, control: control, limit: l.o.Stall, now: time.Now}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &stallReader{ReadCloser: r.Body, control: control, limit: l.o.Stall, end: time.Now().Add(bodyTimeout)}
 		}
@@ -177,26 +177,54 @@ func (l *listener) guardStalls(next http.Handler) http.Handler {
 
 // stallWriter gives every write a deadline of its own. It is taken off
 // afterwards, since HTTP/2 resets a stream whose deadline passes even while
-// nothing is being written.
+// nothing is being written. A client that takes a little each time, and so never
+// stalls, is given up when all of its waits together come to more than slowGrace
+// and a second for each slowRate bytes: it holds a place that others need.
 type stallWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	limit   time.Duration
+	now     func() time.Time
+	waited  time.Duration // in writes; how long the answer took to come is not the client's doing
+	sent    int64
 }
+
+// How slowly a client may read.
+const (
+	slowGrace = time.Minute
+	slowRate  = 4 << 10 // bytes a second
+)
+
+var errSlowClient = errors.New("portico: the client takes its answer too slowly")
 
 // Write implements http.ResponseWriter.
 func (w *stallWriter) Write(b []byte) (int, error) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.limit))
+	if w.tooSlow() {
+		return 0, errSlowClient
+	}
+	begun := w.now()
+	_ = w.control.SetWriteDeadline(begun.Add(w.limit))
 	n, err := w.ResponseWriter.Write(b)
 	_ = w.control.SetWriteDeadline(time.Time{})
+	w.waited += w.now().Sub(begun)
+	w.sent += int64(n)
 	return n, err
+}
+
+func (w *stallWriter) tooSlow() bool {
+	return w.waited > slowGrace+time.Duration(w.sent/slowRate)*time.Second
 }
 
 // FlushError is for http.ResponseController.
 func (w *stallWriter) FlushError() error {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.limit))
+	if w.tooSlow() {
+		return errSlowClient
+	}
+	begun := w.now()
+	_ = w.control.SetWriteDeadline(begun.Add(w.limit))
 	err := w.control.Flush()
 	_ = w.control.SetWriteDeadline(time.Time{})
+	w.waited += w.now().Sub(begun)
 	return err
 }
 

@@ -167,7 +167,7 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 		return nil, err
 	}
 	root, err := handler.Wrap(handler.Options{
-		Next: r, Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
+		Next: w.shed(r), Log: w.log, Route: reqctx.Router{IsType: search.IsResourceType}.Route,
 		HSTS: strings.HasPrefix(w.cfg.PublicURL, "https://"), Addr: clientAddr(w.cfg.TrustedProxies),
 		MaxURL: gateway.MaxLink, LongURL: gateway.LongURL, Observe: w.telemetry.Observe(fromProxy(w.cfg.TrustedProxies)),
 	})
@@ -272,6 +272,7 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
 		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, SMART: server.SMARTConfiguration,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
+		Limits: w.limits(),
 	})
 }
 

@@ -54,3 +54,32 @@ func TestAReservationBeyondWhatIsWaitedForTakesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestATableForgetsWhoNeedsNothingAndStaysBounded(t *testing.T) {
+	table, now, l := rate.NewTable(10), time.Unix(1_700_000_000, 0), rate.Limit{PerSecond: 1, Burst: 1}
+	for i := range 10 {
+		if _, ok := table.Take(string(rune('a'+i)), l, now); !ok {
+			t.Fatal(i)
+		}
+	}
+	// All of memory is in use: strangers share one bucket.
+	if _, ok := table.Take("x", l, now); !ok {
+		t.Error("the first stranger")
+	}
+	if wait, ok := table.Take("y", l, now); ok || wait <= 0 {
+		t.Error("the second stranger")
+	}
+	if _, ok := table.Take("a", l, now); ok {
+		t.Error("one who is known was forgotten")
+	}
+	now = now.Add(2 * time.Second)
+	for _, key := range []string{"x", "y", "z"} {
+		if _, ok := table.Take(key, l, now); !ok {
+			t.Errorf("%s waits although there is room again", key)
+		}
+	}
+	// A clock that is set back locks nobody out for longer than a bucket lasts.
+	if wait, _ := table.Take("x", l, now.Add(-time.Hour)); wait > time.Second {
+		t.Errorf("waits %v", wait)
+	}
+}

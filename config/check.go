@@ -78,26 +78,6 @@ func (c *Config) checkSealKey(r *report) {
 	}
 }
 
-func (c *Config) checkStore(r *report, env environment) {
-	if c.Store.SQLite == "" {
-		r.add("store.sqlite", "is missing; name the file that holds grants, sessions and the audit, such as portico.sqlite")
-		return
-	}
-	if strings.HasPrefix(c.Store.SQLite, ":") || strings.HasPrefix(c.Store.SQLite, "file:") {
-		r.add("store.sqlite", "must be the path of a file: what is promised to be durable cannot live in memory")
-		return
-	}
-	c.Store.SQLite = env.path(c.Store.SQLite)
-	if info, err := env.stat(c.Store.SQLite); err == nil && info.IsDir() {
-		r.add("store.sqlite", "%s is a folder; name a file in it", c.Store.SQLite)
-		return
-	}
-	dir := dirOf(c.Store.SQLite)
-	if info, err := env.stat(dir); err != nil || !info.IsDir() {
-		r.add("store.sqlite", "the folder %s does not exist; create it", dir)
-	}
-}
-
 func (c *Config) checkLimits(r *report) {
 	between(r, "sessions.idle", c.Sessions.Idle, time.Minute, day)
 	between(r, "sessions.absolute", c.Sessions.Absolute, 5*time.Minute, 30*day)

@@ -54,9 +54,16 @@ type TLS struct {
 	MinVersion string `yaml:"min_version"` // "1.2" or "1.3"
 }
 
-// Store says where durable state is kept.
+// Store says where durable state is kept: in one of the two.
 type Store struct {
-	SQLite string `yaml:"sqlite"` // file
+	SQLite   string    `yaml:"sqlite"` // file
+	Postgres *Postgres `yaml:"postgres"`
+}
+
+// Postgres is a database of a PostgreSQL server.
+type Postgres struct {
+	URL            Secret `yaml:"url"`             // postgres://user:password@host:port/database?sslmode=verify-full
+	MaxConnections int    `yaml:"max_connections"` // of each replica
 }
 
 // Sessions bounds browser sessions.
@@ -269,6 +276,9 @@ func defaults() Config {
 func (c *Config) fillIn() {
 	c.fillInApps()
 	c.Limits.fillIn()
+	if p := c.Store.Postgres; p != nil && p.MaxConnections == 0 {
+		p.MaxConnections = 16
+	}
 	if c.TLS != nil && c.TLS.MinVersion == "" {
 		c.TLS.MinVersion = "1.2"
 	}

@@ -31,6 +31,9 @@ func TestEveryMistakeIsToldWithPlaceAndRemedy(t *testing.T) {
 	t.Setenv("CONFIG_TEST_SEAL_KEY", sealKey)
 	t.Setenv("CONFIG_TEST_SHORT", "hunter2")
 	t.Setenv("CONFIG_TEST_EMPTY", "")
+	t.Setenv("CONFIG_TEST_POSTGRES", "postgres://portico:hunter2@localhost/portico")
+	t.Setenv("CONFIG_TEST_POSTGRES_FAR", "postgres://portico:hunter2@db.example.org/portico")
+	t.Setenv("CONFIG_TEST_POSTGRES_BAD", "postgres://portico:hunter2/%zz@db.example.org/portico")
 	t.Setenv("CONFIG_TEST_LINES", "hunter2\nhunter3")
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) < 10 {
@@ -143,6 +146,16 @@ func TestExampleFileHasEveryKey(t *testing.T) {
 	}
 	shown := map[string]bool{}
 	collect("", file.Docs[0].Body, shown)
+	// What cannot stand beside something else stands there as a comment.
+	text, err := os.ReadFile("../docs/portico.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, line := range map[string]string{
+		"store.postgres": "  # postgres:\n", "store.postgres.url": "  #   url: ", "store.postgres.max_connections": "  #   max_connections: ",
+	} {
+		shown[key] = strings.Contains(string(text), line)
+	}
 	for _, key := range keys("", reflect.TypeFor[config.Config]()) {
 		if !shown[key] {
 			t.Errorf("%s is not in the example", key)

@@ -54,7 +54,7 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return loadError(err)
 	}
-	keys, err := store.Open(ctx, store.Options{Path: cfg.Store.SQLite})
+	keys, err := store.Open(ctx, storeOptions(cfg.Store))
 	if err != nil {
 		return err
 	}

@@ -74,8 +74,8 @@ func verifySource(ctx context.Context, cfg *config.Config, o verifyOptions) (*ve
 		return nil, fmt.Errorf("a folder for the state: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	cfg.Store.SQLite = filepath.Join(dir, "state.sqlite")
 	cfg.Limits.PerApp, cfg.Limits.PerPatient = config.Budget{}, config.Budget{} // it asks more than anybody
+	cfg.Store = config.Store{SQLite: filepath.Join(dir, "state.sqlite")}
 	cfg.Clients = append(cfg.Clients, config.Client{
 		ID: verifyClient, Name: "portico verify", Type: config.ClientPublic, RedirectURIs: []string{"http://127.0.0.1:1/none"},
 	})

@@ -118,8 +118,16 @@ func (w *wiring) open(ctx context.Context) error {
 		}
 		w.sources = append(w.sources, source)
 	}
-	w.store, err = store.Open(ctx, store.Options{Path: w.cfg.Store.SQLite})
+	w.store, err = store.Open(ctx, storeOptions(w.cfg.Store))
 	return err
+}
+
+// storeOptions says where state is kept.
+func storeOptions(c config.Store) store.Options {
+	if p := c.Postgres; p != nil {
+		return store.Options{Postgres: store.Postgres{URL: p.URL.Reveal(), MaxConnections: p.MaxConnections}}
+	}
+	return store.Options{Path: c.SQLite}
 }
 
 func (w *wiring) assemble(ctx context.Context) (*app, error) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/portico-fhir/portico/smart/token"
@@ -12,7 +11,7 @@ var _ token.AccessStore = (*Store)(nil)
 
 // CreateService implements token.AccessStore.
 func (s *Store) CreateService(ctx context.Context, g token.Grant, a token.Access) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		if err := insertGrant(ctx, tx, g); err != nil {
 			return err
 		}

@@ -165,7 +165,7 @@ func (s *Store) UpdateApp(ctx context.Context, a client.App) error {
 
 // DeleteApp implements client.Store.
 func (s *Store) DeleteApp(ctx context.Context, id string, now time.Time) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		ok, err := changed(tx.ExecContext(ctx, `DELETE FROM apps WHERE id = ?`, id))
 		if err == nil && !ok {
 			err = client.ErrUnknown
@@ -192,7 +192,6 @@ const unreviewedFor = 60 * 24 * time.Hour
 // sweepApps deletes apps that registered themselves long ago and about which
 // nobody ever decided anything: otherwise they would fill the queue for good.
 func (s *Store) sweepApps(ctx context.Context, now time.Time) error {
-	_, err := s.write.ExecContext(ctx, `DELETE FROM apps WHERE state = ? AND origin = ? AND decided = created AND created <= ?`,
+	return s.delete(ctx, `DELETE FROM apps WHERE state = ? AND origin = ? AND decided = created AND created <= ?`,
 		string(client.Pending), string(client.ByItself), micros(now.Add(-unreviewedFor)))
-	return err
 }

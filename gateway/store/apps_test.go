@@ -13,10 +13,12 @@ import (
 	"github.com/portico-fhir/portico/smart/token"
 )
 
-func TestAppStore(t *testing.T) {
-	clienttest.RunStore(t, func(t *testing.T) client.Store { return open(t) })
+func TestAppStore(t *testing.T) { forEachDatabase(t, testAppStore) }
+
+func testAppStore(t *testing.T, on database) {
+	clienttest.RunStore(t, func(t *testing.T) client.Store { return on.open(t) })
 	t.Run("two replicas", func(t *testing.T) {
-		clienttest.RunStore(t, func(t *testing.T) client.Store { return openReplicas(t) })
+		clienttest.RunStore(t, func(t *testing.T) client.Store { return on.replicas(t) })
 	})
 }
 
@@ -38,8 +40,10 @@ func (r *replicas) DeleteApp(ctx context.Context, id string, now time.Time) erro
 }
 
 // A later app of the same id must not inherit what people gave to the first.
-func TestDeletingAnAppEndsItsGrants(t *testing.T) {
-	s := open(t)
+func TestDeletingAnAppEndsItsGrants(t *testing.T) { forEachDatabase(t, testDeletingAnAppEndsItsGrants) }
+
+func testDeletingAnAppEndsItsGrants(t *testing.T, on database) {
+	s := on.open(t)
 	now := time.Now()
 	for _, id := range []string{"gone", "stays"} {
 		if err := s.CreateApp(t.Context(), client.App{Client: client.Client{ID: id, Name: id, Auth: client.Public}, State: client.Approved}); err != nil {
@@ -67,12 +71,18 @@ func TestDeletingAnAppEndsItsGrants(t *testing.T) {
 	}
 }
 
-func TestRefusalStore(t *testing.T) {
-	authztest.RunRefusalStore(t, func(t *testing.T) authz.RefusalStore { return open(t) })
+func TestRefusalStore(t *testing.T) { forEachDatabase(t, testRefusalStore) }
+
+func testRefusalStore(t *testing.T, on database) {
+	authztest.RunRefusalStore(t, func(t *testing.T) authz.RefusalStore { return on.open(t) })
 }
 
 func TestAppsThatNobodyReviewedAreSweptAway(t *testing.T) {
-	s := open(t)
+	forEachDatabase(t, testAppsThatNobodyReviewedAreSweptAway)
+}
+
+func testAppsThatNobodyReviewedAreSweptAway(t *testing.T, on database) {
+	s := on.open(t)
 	now := time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC)
 	old := now.Add(-60 * 24 * time.Hour)
 	for id, a := range map[string]client.App{

@@ -13,9 +13,11 @@ func (r *replicas) UseAssertion(ctx context.Context, issuer, jti string, expires
 	return r.next().UseAssertion(ctx, issuer, jti, expires)
 }
 
-func TestAssertionStore(t *testing.T) {
-	clienttest.RunAssertionStore(t, func(t *testing.T) client.AssertionStore { return open(t) })
+func TestAssertionStore(t *testing.T) { forEachDatabase(t, testAssertionStore) }
+
+func testAssertionStore(t *testing.T, on database) {
+	clienttest.RunAssertionStore(t, func(t *testing.T) client.AssertionStore { return on.open(t) })
 	t.Run("two replicas", func(t *testing.T) {
-		clienttest.RunAssertionStore(t, func(t *testing.T) client.AssertionStore { return openReplicas(t) })
+		clienttest.RunAssertionStore(t, func(t *testing.T) client.AssertionStore { return on.replicas(t) })
 	})
 }

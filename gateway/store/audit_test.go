@@ -16,7 +16,7 @@ import (
 
 func TestAuditEventsCannotBeChangedOrDeleted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "portico.sqlite")
-	s := openAt(t, path)
+	s := openAt(t, store.Options{Path: path})
 	for i := range 3 {
 		if err := s.Record(t.Context(), audittest.Event(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func TestRecordFailsWhenTheDiskIsFullAndRecovers(t *testing.T) {
 
 func TestRecordFailsWhenTheFileCannotBeWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "portico.sqlite")
-	s := openAt(t, path)
+	s := openAt(t, store.Options{Path: path})
 	if err := s.Record(t.Context(), audittest.Event("1")); err != nil {
 		t.Fatal(err)
 	}
@@ -105,8 +105,12 @@ func TestRecordFailsWhenReadOnly(t *testing.T) {
 // TestCloseWritesEveryPromisedEvent closes while many record: whoever was told
 // "durable" finds the event, and whoever comes too late is told so.
 func TestCloseWritesEveryPromisedEvent(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "portico.sqlite")
-	s := openAt(t, path)
+	forEachDatabase(t, testCloseWritesEveryPromisedEvent)
+}
+
+func testCloseWritesEveryPromisedEvent(t *testing.T, on database) {
+	o := on.options(t)
+	s := openAt(t, o)
 	var kept sync.Map
 	var count, refused atomic.Int64
 	var wg sync.WaitGroup
@@ -140,7 +144,7 @@ func TestCloseWritesEveryPromisedEvent(t *testing.T) {
 	if refused.Load() != 32 {
 		t.Errorf("%d callers were refused, want 32", refused.Load())
 	}
-	again := openAt(t, path)
+	again := openAt(t, o)
 	got, err := again.Events(t.Context(), audit.Filter{Limit: audit.MaxLimit})
 	if err != nil {
 		t.Fatal(err)
@@ -156,9 +160,14 @@ func TestCloseWritesEveryPromisedEvent(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			s := open(b)
+	for _, c := range []struct {
+		name    string
+		on      database
+		callers int
+	}{{"SQLite", database{sqliteFile}, 1}, {"SQLite", database{sqliteFile}, 64}, {"PostgreSQL", database{durablePostgres}, 1}, {"PostgreSQL", database{durablePostgres}, 64}} {
+		callers := c.callers
+		b.Run(fmt.Sprintf("%s/callers=%d", c.name, callers), func(b *testing.B) {
+			s := c.on.open(b)
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			b.ResetTimer()

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"sync"
 
@@ -21,10 +20,9 @@ const (
 // waits for the disk the next batch gathers, so the more callers there are, the
 // less one event costs, and a single caller waits for nobody.
 type auditWriter struct {
-	db     *sql.DB
-	insert *sql.Stmt
-	wake   chan struct{} // holds a token while there is something to do
-	done   chan struct{} // closed when the writer has ended
+	on   *db
+	wake chan struct{} // holds a token while there is something to do
+	done chan struct{} // closed when the writer has ended
 
 	mu      sync.Mutex
 	waiting []waiting
@@ -36,16 +34,14 @@ type waiting struct {
 	result chan error
 }
 
-func startAuditWriter(ctx context.Context, db *sql.DB) (*auditWriter, error) {
-	insert, err := db.PrepareContext(ctx, `INSERT INTO audit_events (`+auditColumns+`)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-		WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE id = ?)`)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the audit: %w", err)
-	}
-	w := &auditWriter{db: db, insert: insert, wake: make(chan struct{}, 1), done: make(chan struct{})}
+const insertEvent = `INSERT INTO audit_events (` + auditColumns + `)
+	SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+	WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE id = ?)`
+
+func startAuditWriter(on *db) *auditWriter {
+	w := &auditWriter{on: on, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go w.run()
-	return w, nil
+	return w
 }
 
 // record hands an event over and waits for its commit.
@@ -80,7 +76,6 @@ func (w *auditWriter) close() {
 	w.mu.Unlock()
 	w.signal()
 	<-w.done
-	_ = w.insert.Close() // the database is closed next
 }
 
 func (w *auditWriter) run() {
@@ -130,22 +125,24 @@ func (w *auditWriter) commit(batch []waiting) ([]error, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
 	results := make([]error, len(batch))
-	err := inTx(ctx, w.db, func(tx *sql.Tx) error { return w.append(ctx, tx, batch, results) })
+	err := w.on.inTx(ctx, func(tx txn) error { return w.append(ctx, tx, batch, results) })
 	return results, err
 }
 
 // append numbers the events inside the transaction, where no other process can
 // write, so that the numbers have no gaps.
-func (w *auditWriter) append(ctx context.Context, tx *sql.Tx, batch []waiting, results []error) error {
+func (w *auditWriter) append(ctx context.Context, tx txn, batch []waiting, results []error) error {
+	clear(results)
+	if err := tx.alone(ctx, "audit"); err != nil {
+		return fmt.Errorf("wait for the others: %w", err)
+	}
 	var seq int64
 	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM audit_events`).Scan(&seq); err != nil {
 		return fmt.Errorf("find the last number: %w", err)
 	}
-	insert := tx.StmtContext(ctx, w.insert)
-	defer insert.Close() //nolint:errcheck // the transaction ends it as well
 	for i := range batch {
 		e := &batch[i].event
-		ok, err := changed(insert.ExecContext(ctx, seq+1, e.ID, micros(e.Time), e.RequestID, e.Source, e.Client, e.PersonIss, e.PersonSub,
+		ok, err := changed(tx.ExecContext(ctx, insertEvent, seq+1, e.ID, micros(e.Time), e.RequestID, e.Source, e.Client, e.PersonIss, e.PersonSub,
 			e.Patient, e.Grant, e.Interaction, e.Type, e.ResourceID, e.Query, e.Scopes, e.Outcome, e.Status, e.Released, e.Masked, e.Withheld, e.ID))
 		switch {
 		case err != nil:

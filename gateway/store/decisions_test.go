@@ -8,9 +8,11 @@ import (
 	"github.com/portico-fhir/portico/smart/token"
 )
 
-func TestDecisionStore(t *testing.T) {
+func TestDecisionStore(t *testing.T) { forEachDatabase(t, testDecisionStore) }
+
+func testDecisionStore(t *testing.T, on database) {
 	authztest.RunDecisionStore(t, func(t *testing.T) (authz.DecisionStore, token.Store) {
-		s := open(t)
+		s := on.open(t)
 		return s, s
 	})
 }

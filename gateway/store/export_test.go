@@ -32,3 +32,10 @@ func Backlog() error {
 	w := &auditWriter{wake: make(chan struct{}, 1), waiting: make([]waiting, maxWaiting)}
 	return w.record(audit.Event{})
 }
+
+// Setting gives a setting of PostgreSQL as it is inside a transaction.
+func (s *Store) Setting(ctx context.Context, name string) (string, error) {
+	var value string
+	err := s.inTx(ctx, func(tx txn) error { return tx.QueryRowContext(ctx, `SHOW `+name).Scan(&value) })
+	return value, err
+}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -38,7 +37,11 @@ func (s *Store) Keys(ctx context.Context) ([]token.Key, error) {
 
 // RotateKey implements token.KeyStore.
 func (s *Store) RotateKey(ctx context.Context, k token.Key, retire time.Time) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
+		// Of two that rotate at once the second retires the key of the first.
+		if err := tx.alone(ctx, "signing keys", k.Alg); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE signing_keys SET retired = ? WHERE alg = ? AND (retired = 0 OR retired > ?)`,
 			stamp(retire), k.Alg, stamp(retire)); err != nil {
 			return err

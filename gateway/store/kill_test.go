@@ -8,28 +8,31 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/audit/audittest"
 	"github.com/portico-fhir/portico/gateway/store"
+	"github.com/portico-fhir/portico/internal/services"
 )
 
-const killedFile = "STORE_KILLED_FILE"
+const killedPlace = "STORE_KILLED_PLACE"
 
 // TestRecordUntilKilled is the process that TestWhatWasPromisedIsThereAfterAKill
 // starts and kills; alone it does nothing.
 func TestRecordUntilKilled(t *testing.T) {
-	path := os.Getenv(killedFile)
-	if path == "" {
+	place := os.Getenv(killedPlace)
+	if place == "" {
 		return
 	}
-	s, err := store.Open(context.Background(), store.Options{Path: path})
+	s, err := store.Open(context.Background(), at(place))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var writers sync.WaitGroup
 	for worker := range 8 {
-		go func() {
+		writers.Go(func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%d-%d", worker, i)
 				if err := s.Record(context.Background(), audittest.Event(id)); err != nil {
@@ -37,15 +40,46 @@ func TestRecordUntilKilled(t *testing.T) {
 				}
 				fmt.Println("promised", id)
 			}
-		}()
+		})
 	}
-	select {}
+	writers.Wait() // until it is killed, or the database is
+	_ = s.Close()
+}
+
+// durablePostgres is a server of its own that writes to the disk, as one in use.
+func durablePostgres(t testing.TB) store.Options {
+	return at(services.StartPostgres(t, services.PostgresOptions{Durable: true}).Database(t))
 }
 
 func TestWhatWasPromisedIsThereAfterAKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "killed.sqlite")
+	t.Run("SQLite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "killed.sqlite")
+		promised := recordUntil(t, path, func(child *os.Process) error { return child.Kill() }) // SIGKILL, with others still writing
+		checkPromised(t, path, promised)
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		p := services.StartPostgres(t, services.PostgresOptions{Durable: true})
+		place := p.Database(t)
+		promised := recordUntil(t, place, func(child *os.Process) error { return child.Kill() })
+		checkPromised(t, place, promised)
+	})
+	t.Run("PostgreSQL itself is killed", func(t *testing.T) {
+		p := services.StartPostgres(t, services.PostgresOptions{Durable: true})
+		place := p.Database(t)
+		promised := recordUntil(t, place, func(*os.Process) error {
+			p.Kill(t)
+			return nil
+		})
+		p.Start(t)
+		checkPromised(t, place, promised)
+	})
+}
+
+// recordUntil records in a process of its own, calls stop after 300 events and
+// gives the ids of all events that were promised.
+func recordUntil(t *testing.T, place string, stop func(*os.Process) error) []string {
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRecordUntilKilled$")
-	child.Env = append(os.Environ(), killedFile+"="+path)
+	child.Env = append(os.Environ(), killedPlace+"="+place)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -60,20 +94,21 @@ func TestWhatWasPromisedIsThereAfterAKill(t *testing.T) {
 			promised = append(promised, id)
 		}
 		if len(promised) == 300 {
-			if err := child.Process.Kill(); err != nil { // SIGKILL, with others still writing
+			if err := stop(child.Process); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	_ = child.Wait() // it was killed
+	_ = child.Wait() // it was killed, or has nothing left to do
 	if len(promised) < 300 {
 		t.Fatalf("only %d events were promised", len(promised))
 	}
-	s, err := store.Open(t.Context(), store.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
+	return promised
+}
+
+func checkPromised(t *testing.T, place string, promised []string) {
+	t.Helper()
+	s := openAt(t, at(place))
 	events, err := s.Events(t.Context(), audit.Filter{Limit: audit.MaxLimit})
 	if err != nil {
 		t.Fatal(err)
@@ -89,5 +124,8 @@ func TestWhatWasPromisedIsThereAfterAKill(t *testing.T) {
 		if !kept[id] {
 			t.Errorf("event %s was promised and is gone", id)
 		}
+	}
+	if len(promised) > len(events) {
+		t.Errorf("%d were promised, %d are there", len(promised), len(events))
 	}
 }

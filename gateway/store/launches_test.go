@@ -9,8 +9,10 @@ import (
 	"github.com/portico-fhir/portico/smart/launch/launchtest"
 )
 
-func TestLaunchStore(t *testing.T) {
-	launchtest.RunStore(t, func(t *testing.T) launch.Store { return open(t) })
+func TestLaunchStore(t *testing.T) { forEachDatabase(t, testLaunchStore) }
+
+func testLaunchStore(t *testing.T, on database) {
+	launchtest.RunStore(t, func(t *testing.T) launch.Store { return on.open(t) })
 }
 
 func (r *replicas) CreateLaunch(ctx context.Context, h launch.Handle) error {
@@ -22,6 +24,8 @@ func (r *replicas) UseLaunch(ctx context.Context, digest [32]byte, source, clien
 }
 
 // Two replicas cannot both use up one handle.
-func TestReplicasOfLaunches(t *testing.T) {
-	launchtest.RunStore(t, func(t *testing.T) launch.Store { return openReplicas(t) })
+func TestReplicasOfLaunches(t *testing.T) { forEachDatabase(t, testReplicasOfLaunches) }
+
+func testReplicasOfLaunches(t *testing.T, on database) {
+	launchtest.RunStore(t, func(t *testing.T) launch.Store { return on.replicas(t) })
 }

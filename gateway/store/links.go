@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -14,7 +13,11 @@ var _ enroll.Store = (*Store)(nil)
 
 // ReplaceLinks implements enroll.Store.
 func (s *Store) ReplaceLinks(ctx context.Context, p enroll.Person, source string, links []enroll.Link) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
+		// Two that replace at once would otherwise leave some of each.
+		if err := tx.alone(ctx, "links", p.Issuer, p.Subject, source); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM links WHERE person_issuer = ? AND person_subject = ? AND source = ?`,
 			p.Issuer, p.Subject, source); err != nil {
 			return err

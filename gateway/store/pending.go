@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -67,7 +66,7 @@ func (s *Store) UsePending(ctx context.Context, id string, now time.Time) (authz
 	return p, nil
 }
 
-func scanPending(row *sql.Row) (authz.Pending, error) {
+func scanPending(row *row) (authz.Pending, error) {
 	var (
 		p                       authz.Pending
 		state, demand, launch   []byte

@@ -10,8 +10,10 @@ import (
 	"github.com/portico-fhir/portico/smart/token"
 )
 
-func TestPushedStore(t *testing.T) {
-	authztest.RunPushedStore(t, func(t *testing.T) authz.PushedStore { return open(t) })
+func TestPushedStore(t *testing.T) { forEachDatabase(t, testPushedStore) }
+
+func testPushedStore(t *testing.T, on database) {
+	authztest.RunPushedStore(t, func(t *testing.T) authz.PushedStore { return on.open(t) })
 }
 
 func (r *replicas) CreatePushed(ctx context.Context, p authz.Pushed) error {
@@ -23,6 +25,8 @@ func (r *replicas) UsePushed(ctx context.Context, d token.Digest, client string,
 }
 
 // Two replicas cannot both use up one pushed request.
-func TestReplicasOfPushedRequests(t *testing.T) {
-	authztest.RunPushedStore(t, func(t *testing.T) authz.PushedStore { return openReplicas(t) })
+func TestReplicasOfPushedRequests(t *testing.T) { forEachDatabase(t, testReplicasOfPushedRequests) }
+
+func testReplicasOfPushedRequests(t *testing.T, on database) {
+	authztest.RunPushedStore(t, func(t *testing.T) authz.PushedStore { return on.replicas(t) })
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -37,7 +36,7 @@ func (s *Store) UseRefresh(ctx context.Context, d token.Digest, now time.Time) (
 		grant    token.Grant
 		replayed bool
 	)
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		// One statement decides: of all who try, in whatever process, one finds
 		// the token unused.
 		won, err := changed(tx.ExecContext(ctx, `UPDATE refresh_tokens SET used = ? WHERE digest = ? AND used = 0 AND expires > ?
@@ -86,16 +85,13 @@ const deadAfter = 24 * time.Hour
 // since their last refresh token was not used in time, and keys that neither
 // sign nor verify.
 func (s *Store) sweepDead(ctx context.Context, now time.Time) error {
-	_, err := s.write.ExecContext(ctx, `DELETE FROM grants WHERE created <= ?
+	err := s.delete(ctx, `DELETE FROM grants WHERE created <= ?
 		AND NOT EXISTS (SELECT 1 FROM codes WHERE codes.grant_id = grants.id AND codes.used = 0)
 		AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)
 		AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.grant_id = grants.id)`, micros(now.Add(-deadAfter)))
 	if err != nil {
-		return fmt.Errorf("store: sweep: %w", err)
+		return err
 	}
 	// A private key that is of no use can only be stolen.
-	if _, err := s.write.ExecContext(ctx, `DELETE FROM signing_keys WHERE retired <> 0 AND retired <= ?`, micros(now.Add(-deadAfter))); err != nil {
-		return fmt.Errorf("store: sweep: %w", err)
-	}
-	return nil
+	return s.delete(ctx, `DELETE FROM signing_keys WHERE retired <> 0 AND retired <= ?`, micros(now.Add(-deadAfter)))
 }

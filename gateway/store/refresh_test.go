@@ -10,12 +10,16 @@ import (
 	"github.com/portico-fhir/portico/smart/token/tokentest"
 )
 
-func TestRefreshStore(t *testing.T) {
-	tokentest.RunRefreshStore(t, func(t *testing.T) tokentest.RefreshKeeper { return open(t) })
+func TestRefreshStore(t *testing.T) { forEachDatabase(t, testRefreshStore) }
+
+func testRefreshStore(t *testing.T, on database) {
+	tokentest.RunRefreshStore(t, func(t *testing.T) tokentest.RefreshKeeper { return on.open(t) })
 }
 
-func TestAccessStore(t *testing.T) {
-	tokentest.RunAccessStore(t, func(t *testing.T) tokentest.AccessKeeper { return open(t) })
+func TestAccessStore(t *testing.T) { forEachDatabase(t, testAccessStore) }
+
+func testAccessStore(t *testing.T, on database) {
+	tokentest.RunAccessStore(t, func(t *testing.T) tokentest.AccessKeeper { return on.open(t) })
 }
 
 func (r *replicas) CreateRefresh(ctx context.Context, grant string, f token.Refresh) error {
@@ -39,12 +43,20 @@ func (r *replicas) RevokeAccess(ctx context.Context, d token.Digest) error {
 }
 
 func TestTwoReplicasRefreshAsOneStore(t *testing.T) {
-	tokentest.RunRefreshStore(t, func(t *testing.T) tokentest.RefreshKeeper { return openReplicas(t) })
-	tokentest.RunAccessStore(t, func(t *testing.T) tokentest.AccessKeeper { return openReplicas(t) })
+	forEachDatabase(t, testTwoReplicasRefreshAsOneStore)
+}
+
+func testTwoReplicasRefreshAsOneStore(t *testing.T, on database) {
+	tokentest.RunRefreshStore(t, func(t *testing.T) tokentest.RefreshKeeper { return on.replicas(t) })
+	tokentest.RunAccessStore(t, func(t *testing.T) tokentest.AccessKeeper { return on.replicas(t) })
 }
 
 func TestSweepLeavesGrantsThatCanBeRefreshedAndNoOthers(t *testing.T) {
-	s := open(t)
+	forEachDatabase(t, testSweepLeavesGrantsThatCanBeRefreshedAndNoOthers)
+}
+
+func testSweepLeavesGrantsThatCanBeRefreshedAndNoOthers(t *testing.T, on database) {
+	s := on.open(t)
 	now := time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC)
 	for _, id := range []string{"alive", "unused"} {
 		g := token.Grant{ID: id, Created: now, Expires: token.NoEnd, PersonSubject: "p"}
@@ -78,7 +90,11 @@ func TestSweepLeavesGrantsThatCanBeRefreshedAndNoOthers(t *testing.T) {
 }
 
 func TestOnlineAsLongAsThereIsASession(t *testing.T) {
-	s := open(t)
+	forEachDatabase(t, testOnlineAsLongAsThereIsASession)
+}
+
+func testOnlineAsLongAsThereIsASession(t *testing.T, on database) {
+	s := on.open(t)
 	now := time.Date(2031, 3, 4, 5, 6, 7, 0, time.UTC)
 	online := func(at time.Time) bool {
 		t.Helper()

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -13,7 +12,7 @@ var _ authz.RefusalStore = (*Store)(nil)
 
 // NoteRefusal implements authz.RefusalStore.
 func (s *Store) NoteRefusal(ctx context.Context, r authz.Refusal) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		ok, err := changed(tx.ExecContext(ctx, `INSERT INTO refusals (reference, client, at, place, code, reason, expires)
 			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			r.Reference, r.Client, micros(r.At), r.Place, r.Code, r.Reason, micros(r.Expires)))

@@ -76,7 +76,7 @@ func (s *Store) DeleteSession(ctx context.Context, digest [32]byte) error {
 // decides who was first. The condition is that of login.Ending.Means.
 func (s *Store) EndSessions(ctx context.Context, e login.Ending) (int, error) {
 	var n int64
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		first, err := changed(tx.ExecContext(ctx, `INSERT INTO logout_tokens (digest, expires) VALUES (?, ?)
 			ON CONFLICT DO NOTHING`, e.Token[:], micros(e.Expires)))
 		switch {

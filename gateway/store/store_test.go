@@ -29,47 +29,40 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func openAt(t testing.TB, path string) *store.Store {
-	t.Helper()
-	s, err := store.Open(context.Background(), store.Options{Path: path})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return s
+func TestTokenStore(t *testing.T) { forEachDatabase(t, testTokenStore) }
+
+func testTokenStore(t *testing.T, on database) {
+	tokentest.RunStore(t, func(t *testing.T) token.Store { return on.open(t) })
 }
 
-func open(t testing.TB) *store.Store {
-	t.Helper()
-	return openAt(t, filepath.Join(t.TempDir(), "portico.sqlite"))
+func TestKeyStore(t *testing.T) { forEachDatabase(t, testKeyStore) }
+
+func testKeyStore(t *testing.T, on database) {
+	tokentest.RunKeyStore(t, func(t *testing.T) token.KeyStore { return on.open(t) })
 }
 
-func TestTokenStore(t *testing.T) {
-	tokentest.RunStore(t, func(t *testing.T) token.Store { return open(t) })
+func TestPendingStore(t *testing.T) { forEachDatabase(t, testPendingStore) }
+
+func testPendingStore(t *testing.T, on database) {
+	authztest.RunPendingStore(t, func(t *testing.T) authz.PendingStore { return on.open(t) })
 }
 
-func TestKeyStore(t *testing.T) {
-	tokentest.RunKeyStore(t, func(t *testing.T) token.KeyStore { return open(t) })
+func TestSessionStore(t *testing.T) { forEachDatabase(t, testSessionStore) }
+
+func testSessionStore(t *testing.T, on database) {
+	logintest.RunSessionStore(t, func(t *testing.T) login.SessionStore { return on.open(t) })
 }
 
-func TestPendingStore(t *testing.T) {
-	authztest.RunPendingStore(t, func(t *testing.T) authz.PendingStore { return open(t) })
+func TestLinkStore(t *testing.T) { forEachDatabase(t, testLinkStore) }
+
+func testLinkStore(t *testing.T, on database) {
+	enrolltest.RunStore(t, func(t *testing.T) enroll.Store { return on.open(t) })
 }
 
-func TestSessionStore(t *testing.T) {
-	logintest.RunSessionStore(t, func(t *testing.T) login.SessionStore { return open(t) })
-}
+func TestAuditSink(t *testing.T) { forEachDatabase(t, testAuditSink) }
 
-func TestLinkStore(t *testing.T) {
-	enrolltest.RunStore(t, func(t *testing.T) enroll.Store { return open(t) })
-}
-
-func TestAuditSink(t *testing.T) {
-	audittest.RunSink(t, func(t *testing.T) audittest.Keeper { return open(t) })
+func testAuditSink(t *testing.T, on database) {
+	audittest.RunSink(t, func(t *testing.T) audittest.Keeper { return on.open(t) })
 }
 
 // replicas spreads every call over two stores on one file, as two processes
@@ -78,11 +71,6 @@ type replicas struct {
 	mu   sync.Mutex
 	n    int
 	each [2]*store.Store
-}
-
-func openReplicas(t *testing.T) *replicas {
-	path := filepath.Join(t.TempDir(), "portico.sqlite")
-	return &replicas{each: [2]*store.Store{openAt(t, path), openAt(t, path)}}
 }
 
 func (r *replicas) next() *store.Store {
@@ -139,27 +127,35 @@ func (r *replicas) Events(ctx context.Context, f audit.Filter) ([]audit.Stored, 
 }
 
 func TestTwoReplicasBehaveAsOneStore(t *testing.T) {
+	forEachDatabase(t, testTwoReplicasBehaveAsOneStore)
+}
+
+func testTwoReplicasBehaveAsOneStore(t *testing.T, on database) {
 	t.Run("tokens", func(t *testing.T) {
-		tokentest.RunStore(t, func(t *testing.T) token.Store { return openReplicas(t) })
+		tokentest.RunStore(t, func(t *testing.T) token.Store { return on.replicas(t) })
 	})
 	t.Run("keys", func(t *testing.T) {
-		tokentest.RunKeyStore(t, func(t *testing.T) token.KeyStore { return openReplicas(t) })
+		tokentest.RunKeyStore(t, func(t *testing.T) token.KeyStore { return on.replicas(t) })
 	})
 	t.Run("pending", func(t *testing.T) {
-		authztest.RunPendingStore(t, func(t *testing.T) authz.PendingStore { return openReplicas(t) })
+		authztest.RunPendingStore(t, func(t *testing.T) authz.PendingStore { return on.replicas(t) })
 	})
 	t.Run("audit", func(t *testing.T) {
-		audittest.RunSink(t, func(t *testing.T) audittest.Keeper { return openReplicas(t) })
+		audittest.RunSink(t, func(t *testing.T) audittest.Keeper { return on.replicas(t) })
 	})
 }
 
 func TestReplicasThatStartTogetherAllStart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "portico.sqlite")
+	forEachDatabase(t, testReplicasThatStartTogetherAllStart)
+}
+
+func testReplicasThatStartTogetherAllStart(t *testing.T, on database) {
+	o := on.options(t)
 	stores := make([]*store.Store, 6)
 	errs := make([]error, len(stores))
 	var wg sync.WaitGroup
 	for i := range stores {
-		wg.Go(func() { stores[i], errs[i] = store.Open(context.Background(), store.Options{Path: path}) })
+		wg.Go(func() { stores[i], errs[i] = store.Open(context.Background(), o) })
 	}
 	wg.Wait()
 	for i, s := range stores {
@@ -178,7 +174,7 @@ func TestReplicasThatStartTogetherAllStart(t *testing.T) {
 
 func TestEverythingIsThereAfterReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?#%41ü.sqlite") // characters that mean something in a URI
-	s := openAt(t, path)
+	s := openAt(t, store.Options{Path: path})
 	now := time.Unix(2_000_000_000, 0)
 	grant := token.Grant{ID: "g", Client: "app", Source: "demo", Patient: "p", Created: now, Expires: now.Add(time.Hour)}
 	code := token.Code{Digest: token.DigestOf("c"), Expires: now.Add(time.Minute)}
@@ -198,7 +194,7 @@ func TestEverythingIsThereAfterReopening(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("permissions %v: others can read it", info.Mode().Perm())
 	}
-	s = openAt(t, path)
+	s = openAt(t, store.Options{Path: path})
 	if _, _, err := s.Access(t.Context(), token.DigestOf("a"), now); err != nil {
 		t.Errorf("access token: %v", err)
 	}
@@ -216,7 +212,7 @@ func TestEverythingIsThereAfterReopening(t *testing.T) {
 
 func TestSecretsAreNotInTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "portico.sqlite")
-	s := openAt(t, path)
+	s := openAt(t, store.Options{Path: path})
 	now := time.Unix(2_000_000_000, 0)
 	grant := token.Grant{ID: "g", Expires: now.Add(time.Hour)}
 	if err := errors.Join(
@@ -243,7 +239,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	newer := filepath.Join(dir, "newer.sqlite")
-	if err := openAt(t, newer).Close(); err != nil {
+	if err := openAt(t, store.Options{Path: newer}).Close(); err != nil {
 		t.Fatal(err)
 	}
 	raw(t, newer, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
@@ -279,7 +275,11 @@ func rawErr(path, statement string) error {
 }
 
 func TestSweepDeletesWhatIsOverAndNothingElse(t *testing.T) {
-	s := open(t)
+	forEachDatabase(t, testSweepDeletesWhatIsOverAndNothingElse)
+}
+
+func testSweepDeletesWhatIsOverAndNothingElse(t *testing.T, on database) {
+	s := on.open(t)
 	now := time.Unix(2_000_000_000, 0)
 	past, future := now.Add(-time.Second), now.Add(time.Hour)
 	grant := func(id string, expires time.Time) {
@@ -346,8 +346,10 @@ func TestSweepDeletesWhatIsOverAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestPing(t *testing.T) {
-	s := open(t)
+func TestPing(t *testing.T) { forEachDatabase(t, testPing) }
+
+func testPing(t *testing.T, on database) {
+	s := on.open(t)
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -36,7 +36,7 @@ func (r *grantRow) grant() token.Grant {
 
 // CreateGrant implements token.Store.
 func (s *Store) CreateGrant(ctx context.Context, g token.Grant, c token.Code) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		if err := insertGrant(ctx, tx, g); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (s *Store) CreateGrant(ctx context.Context, g token.Grant, c token.Code) er
 	return nil
 }
 
-func insertGrant(ctx context.Context, tx *sql.Tx, g token.Grant) error {
+func insertGrant(ctx context.Context, tx txn, g token.Grant) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, source, patient, person_issuer, person_subject,
 		fhir_user, scopes, context, auth_time, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		g.ID, g.Client, g.Source, g.Patient, g.PersonIssuer, g.PersonSubject,
@@ -71,7 +71,7 @@ func (s *Store) UseCode(ctx context.Context, d token.Digest, now time.Time) (tok
 		grant    token.Grant
 		replayed bool
 	)
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	err := s.inTx(ctx, func(tx txn) error {
 		found, err := takeCode(ctx, tx, &code, now)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (s *Store) UseCode(ctx context.Context, d token.Digest, now time.Time) (tok
 // spent gives the grant of a code or refresh token that was just used up, or
 // had been before: won tells which. What was used before revokes the grant, in
 // the same transaction. table is one of ours, never text from outside.
-func (*Store) spent(ctx context.Context, tx *sql.Tx, table string, d token.Digest, won bool, now time.Time) (token.Grant, error) {
+func (*Store) spent(ctx context.Context, tx txn, table string, d token.Digest, won bool, now time.Time) (token.Grant, error) {
 	var row grantRow
 	err := tx.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM `+table+` t JOIN grants g ON g.id = t.grant_id
 		WHERE t.digest = ? AND t.used <> 0`, d[:]).Scan(row.targets()...)
@@ -112,7 +112,7 @@ func (*Store) spent(ctx context.Context, tx *sql.Tx, table string, d token.Diges
 
 // takeCode uses up a good code of a good grant with one statement: of all who
 // try, in whatever process, one finds it unused.
-func takeCode(ctx context.Context, tx *sql.Tx, code *token.Code, now time.Time) (bool, error) {
+func takeCode(ctx context.Context, tx txn, code *token.Code, now time.Time) (bool, error) {
 	var expires int64
 	err := tx.QueryRowContext(ctx, `UPDATE codes SET used = ? WHERE digest = ? AND used = 0 AND expires > ?
 		AND EXISTS (SELECT 1 FROM grants g WHERE g.id = codes.grant_id AND g.revoked = 0 AND g.expires > ?)

@@ -38,14 +38,14 @@ type Postgres struct {
 	durable bool
 	as      *syscall.Credential
 	run     *process
-	made    atomic.Int64 // databases
+	made    atomic.Int64 // schemas
 }
 
 // shared is the one server of a test process.
 var shared = sync.OnceValues(func() (*Postgres, error) { return startPostgres(PostgresOptions{}) })
 
-// Database gives the URL of a new, empty database at the server that all tests
-// of this process share.
+// Database gives the URL of a new, empty schema at the server that all tests of
+// this process share. A database of its own would cost a test ten times as much.
 func Database(t testing.TB) string {
 	t.Helper()
 	Need(t)
@@ -149,14 +149,14 @@ func (p *Postgres) URL(database string) string {
 	}).String()
 }
 
-// Database makes an empty database and gives its URL.
+// Database makes an empty schema and gives its URL.
 func (p *Postgres) Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", p.made.Add(1))
-	if err := p.exec("CREATE DATABASE " + name); err != nil {
-		t.Fatalf("make a database: %v", err)
+	if err := p.exec("CREATE SCHEMA " + name); err != nil {
+		t.Fatalf("make a schema: %v", err)
 	}
-	return p.URL(name)
+	return p.URL("postgres") + "&search_path=" + name
 }
 
 func (p *Postgres) exec(statement string) error {

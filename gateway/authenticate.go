@@ -12,6 +12,7 @@ import (
 // authenticate is step 1: the bearer token (RFC 6750 §2.1, header only) tells
 // which grant this is. A token for another source is no token here.
 func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
+	x.at("authenticate")
 	bearer, err := bearerToken(r)
 	if err != nil {
 		return err
@@ -29,6 +30,7 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 	x.grant = grant
 	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now}
 	x.log.SetClient(grant.Client)
+	x.trace.asks(grant.Client, scopes)
 	x.event.Client, x.event.Grant, x.event.Patient = grant.Client, grant.ID, grant.Patient
 	x.event.PersonIss, x.event.PersonSub = grant.PersonIssuer, grant.PersonSubject
 	return nil
@@ -49,10 +51,13 @@ func bearerToken(r *http.Request) (string, error) {
 // authorise is step 3. Of $everything the types remain that the scopes cover;
 // when none does, it is refused like any other request.
 func (x *exchange) authorise() error {
+	x.at("authorise")
 	if !x.several {
 		x.asks = []guard.Ask{x.ask}
+		x.trace.authorised(x.who, x.asks)
 		return x.who.Authorise(x.ask)
 	}
+	x.trace.authorised(x.who, x.asks)
 	var refused error
 	x.asks = slices.DeleteFunc(x.asks, func(a guard.Ask) bool {
 		err := x.who.Authorise(a)

@@ -149,6 +149,7 @@ func (g *Gateway) again(x *exchange, r *http.Request, path string) *held {
 	if was.read != nil {
 		x.conditions = readConditions(r)
 	}
+	x.repeated = true
 	return &held{head: kept.Bytes, whole: true, read: was.read}
 }
 
@@ -187,4 +188,21 @@ func (x *exchange) cacheHeaders(h http.Header) {
 			h.Set(name, value)
 		}
 	}
+}
+
+// tellCache says in the log and in a trace where the answer came from.
+func (x *exchange) tellCache() {
+	if x.cached == nil {
+		return
+	}
+	s := x.cached.Status()
+	if s.Word() == "" {
+		return
+	}
+	class := "upstream"
+	if x.repeated {
+		class = "answer"
+	}
+	x.log.SetCache(s.Word())
+	x.trace.cached(class, s.Word(), s.Seconds())
 }

@@ -16,6 +16,7 @@ type kept struct {
 	match    bool // a match of the search, not an include
 	change   change
 	at       pending // where it was found
+	note     *ExplainedEntry
 }
 
 // check is step 6: every resource is judged, whatever was asked. What is not
@@ -40,15 +41,17 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				return
 			}
 			if !said.passed {
-				x.withhold(said.reason)
+				x.withhold(one, said.reason)
 				continue
 			}
 			if !x.wanted(this) {
+				x.trace.entry(x, one, "left-out", "unwanted")
 				continue
 			}
 			if this.match {
 				x.counts.matches++
 			}
+			this.note = x.keeps(one, this.mask, said.reason)
 			if held != nil && !this.match {
 				held.wait(this)
 				continue
@@ -112,18 +115,32 @@ func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error)
 			return
 		}
 	}
-	for range held.waiting {
-		x.withhold("unjoined")
+	for _, one := range held.waiting {
+		x.counts.withheld++
+		if x.depth == 0 {
+			x.log.Withhold("unjoined")
+			x.trace.withdraw(one.note, "unjoined")
+		}
 	}
 }
 
 // withhold counts a resource that does not leave, with the reason as a constant
 // word.
-func (x *exchange) withhold(reason string) {
+func (x *exchange) withhold(one item, reason string) {
 	x.counts.withheld++
+	x.trace.entry(x, one, "withheld", reason)
 	if x.depth == 0 { // what a proof passes over is nothing that was asked
 		x.log.Withhold(reason)
 	}
+}
+
+// keeps notes for a trace what is kept.
+func (x *exchange) keeps(one item, mask []fhir.Node, reason string) *ExplainedEntry {
+	became := "kept"
+	if len(mask) > 0 {
+		became = "masked"
+	}
+	return x.trace.entry(x, one, became, reason)
 }
 
 // ruling is what becomes of one resource.

@@ -54,6 +54,7 @@ type exchange struct {
 	ignored    []string // parameters dropped under handling=lenient
 	total      int      // of all pages, -1 while nobody has counted
 	passed     bool     // a version of the resource asked for may be read
+	repeated   bool     // answered from what was kept as it left
 	looked     bool     // whether one is there was looked for
 
 	file   *fileAsk // a file is asked for as it is
@@ -61,9 +62,11 @@ type exchange struct {
 
 	event  audit.Event
 	log    *reqctx.Event
+	trace  *trace // nil: nobody asked for one
 	counts counts
 	proven map[string]bool // Type/id -> may be read with this token
 	proofs *int            // fetches made to prove something, proofs of proofs included
+	ahead  int             // pages read on to find one that holds something to release
 	depth  int             // 0 for the request itself, more for proofs
 }
 
@@ -96,16 +99,35 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log.SetSource(src.ID)
 	return &exchange{
 		ctx: r.Context(), src: src, up: src.Upstream, log: log, proven: map[string]bool{}, proofs: new(int), total: -1,
+		trace: traced(r.Context(), src.ID),
 		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}
 }
 
 // tell adds to the request's log event what became of it.
 func (x *exchange) tell() {
+	x.tellCache()
 	if x.event.Type != "" {
 		x.log.SetType(x.event.Type)
 	}
+	x.trace.ends(x)
+	if x.trace.discards() {
+		return
+	}
 	x.log.Count(x.counts.released, x.counts.masked, x.counts.withheld)
+}
+
+// at notes for a trace how far the request has come.
+func (x *exchange) at(step string) {
+	if x.depth == 0 {
+		x.trace.step(step)
+	}
+}
+
+// ends notes for a trace why the request ends, and gives that on.
+func (x *exchange) ends(err error) error {
+	x.trace.fails(x, err)
+	return err
 }
 
 // sub is an exchange of its own for a proof: same token, same source, nothing
@@ -113,7 +135,7 @@ func (x *exchange) tell() {
 func (x *exchange) sub(ask guard.Ask) *exchange {
 	sub := &exchange{
 		ctx: x.ctx, src: x.src, up: x.up, cached: x.cached, grant: x.grant, who: x.who, ask: ask, asks: []guard.Ask{ask},
-		log: x.log, proven: x.proven, proofs: x.proofs, depth: x.depth + 1, total: -1,
+		log: x.log, trace: x.trace, proven: x.proven, proofs: x.proofs, depth: x.depth + 1, total: -1,
 	}
 	if x.cached != nil {
 		sub.up = x.cached

@@ -23,6 +23,9 @@ type item struct {
 	plan *guard.Plan
 	call int // which of the plan's calls found it
 	at   pending
+
+	from     *ExplainedCall // for a trace: the answer it stands in, nil without one
+	position int            // in there, from 1
 }
 
 // items is read as it is pulled: nothing is fetched before somebody wants it,
@@ -31,7 +34,9 @@ type items = iter.Seq2[item, error]
 
 // narrow is step 4: the guard plans what is asked instead.
 func (g *Gateway) narrow(x *exchange) error {
+	x.at("narrow")
 	x.holdCache()
+	x.up = x.trace.watch(x.up, x.depth > 0)
 	known, err := x.up.Capabilities(x.ctx)
 	if err != nil {
 		known = nil // narrow with the parameters R4 defines; the check decides anyway
@@ -49,6 +54,7 @@ func (g *Gateway) narrow(x *exchange) error {
 		}
 		x.plans = append(x.plans, &plan)
 	}
+	x.trace.narrowed(x)
 	return nil
 }
 
@@ -66,6 +72,7 @@ func supports(known *upstream.Capabilities, ask guard.Ask) guard.Supports {
 
 // fetch is step 5: the plans' calls in order, or where a link goes on with them.
 func (g *Gateway) fetch(x *exchange) items {
+	x.at("fetch")
 	return func(yield func(item, error) bool) {
 		if x.resume != nil {
 			g.run(x, x.plans[0], x.resume, yield)
@@ -144,6 +151,7 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 	case err != nil:
 		return yield(item{}, err)
 	}
+	found.from, found.position = from(answer), 1
 	raw, err := readWhole(answer.Body)
 	if err != nil {
 		return yield(item{}, err)
@@ -196,7 +204,8 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 			if next, err = g.worthwhile(x, next, found); err != nil {
 				return yield(item{}, err)
 			}
-			if next != "" && x.counts.released == released { // an empty page is none
+			if next != "" && x.counts.released == released && x.ahead < maxPages { // an empty page is none
+				x.ahead++
 				answer, err = x.up.Next(x.ctx, next)
 				continue
 			}
@@ -224,6 +233,7 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 func entries(answer *upstream.Answer, found item, yield func(item, error) bool) (next string, more bool) {
 	defer func() { _ = answer.Body.Close() }()
 	reader := fhir.NewBundleReader(answer.Body, maxResource)
+	found.from, found.position = from(answer), 0
 	for {
 		entry, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -232,7 +242,7 @@ func entries(answer *upstream.Answer, found item, yield func(item, error) bool) 
 		if err != nil {
 			return "", yield(item{}, fault.Wrap(err, fault.Upstream, unusable))
 		}
-		found.Entry = entry
+		found.Entry, found.position = entry, found.position+1
 		if !yield(found, nil) {
 			return "", false
 		}

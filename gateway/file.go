@@ -228,7 +228,9 @@ func (g *Gateway) openRaw(x *exchange) (*file, error) {
 	if accept == "" {
 		accept = "*/*"
 	}
-	got, err := x.src.Files.Open(x.ctx, x.file.at.url, upstream.FileRequest{Accept: accept, Range: x.file.want.passed()})
+	got, err := x.opened(func() (*upstream.File, error) {
+		return x.src.Files.Open(x.ctx, x.file.at.url, upstream.FileRequest{Accept: accept, Range: x.file.want.passed()})
+	})
 	switch kind := fault.KindOf(err); {
 	case errors.Is(err, upstream.ErrRange):
 		return &file{body: http.NoBody, total: -1, part: &span{from: -1}}, nil

@@ -70,6 +70,7 @@ type Options struct {
 	Audit     audit.Sink
 	Pages     Sealer
 	Files     FileSealer
+	Tickets   Sealer // of explain tickets; nil: there are none
 	// SMART serves .well-known/smart-configuration of a source.
 	SMART func(source string) http.Handler
 	// AuthorizeURL and TokenURL stand in the CapabilityStatement.
@@ -92,6 +93,8 @@ type Gateway struct {
 	audit     audit.Sink
 	pages     Sealer
 	files     FileSealer
+	tickets   Sealer
+	waiting   waitingRoom
 	smart     func(source string) http.Handler
 	oauth     oauthURIs
 	version   string
@@ -131,7 +134,7 @@ func New(o Options) (*Gateway, error) {
 		o.HoldBytes = 512 << 10
 	}
 	g := &Gateway{
-		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, files: o.Files, smart: o.SMART,
+		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, files: o.Files, tickets: o.Tickets, smart: o.SMART,
 		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, cache: o.Cache, hold: o.HoldBytes, limits: o.Limits,
 	}
 	for _, s := range o.Sources {
@@ -217,6 +220,9 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 		fallthrough
 	default:
 		serve = func(w http.ResponseWriter, r *http.Request) error { return g.serve(w, r, src, rest) }
+	}
+	if g.ticketed(r, src) {
+		serve = g.explained(serve)
 	}
 	handler.Adapt(serve, writeOutcome).ServeHTTP(w, r)
 }

@@ -159,6 +159,10 @@ func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change
 	if err != nil {
 		t.Fatal(err)
 	}
+	tickets, err := ring.For("explain")
+	if err != nil {
+		t.Fatal(err)
+	}
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	public := httptest.NewServer(router)
 	t.Cleanup(public.Close)
@@ -166,7 +170,7 @@ func openOver(t testing.TB, up upstream.Reader, base fhir.Base, hold int, change
 	versions, _ := up.(upstream.Historian)
 	o := gateway.Options{
 		PublicURL: public.URL, Sources: []gateway.Source{{ID: "ehr", Name: "The hospital", Base: base, Upstream: up, Versions: versions, Files: opener(up)}},
-		Tokens: bearers{}, Audit: events, Pages: pages, Files: files, HoldBytes: hold,
+		Tokens: bearers{}, Audit: events, Pages: pages, Tickets: tickets, Files: files, HoldBytes: hold,
 		SMART:        func(string) http.Handler { return http.NotFoundHandler() },
 		AuthorizeURL: public.URL + "/oauth/authorize", TokenURL: public.URL + "/oauth/token",
 	}

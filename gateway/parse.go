@@ -23,6 +23,7 @@ const (
 // parse is step 2: the request becomes one typed interaction. Names are decoded
 // once; what is not understood is refused and never forwarded.
 func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
+	x.at("parse")
 	if err := refuseOverrides(r); err != nil {
 		return err
 	}
@@ -254,7 +255,7 @@ func formBody(r *http.Request) ([]search.Pair, error) {
 func searchFault(err error) error {
 	var understood *search.Error
 	if errors.As(err, &understood) {
-		return fault.New(fault.Invalid, "%s", understood.Error())
+		return fault.Wrap(understood, fault.Invalid, understood.Error())
 	}
 	return fault.Wrap(err, fault.Invalid, "The query is not well formed.")
 }

@@ -17,7 +17,7 @@ import (
 // "" when there is none: otherwise a next link would say that something
 // withheld matches the search.
 func (g *Gateway) worthwhile(x *exchange, url string, found item) (string, error) {
-	for range maxPages {
+	for ; x.ahead < maxPages; x.ahead++ {
 		answer, err := x.up.Next(x.ctx, url)
 		if err != nil {
 			return "", err

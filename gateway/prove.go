@@ -32,14 +32,17 @@ func (g *Gateway) proveAll(x *exchange, targets []fhir.Reference) (bool, error) 
 func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 	key := t.Type + "/" + t.ID
 	if known, ok := x.proven[key]; ok {
+		x.trace.proof("target", t.Type, known, "known")
 		return known, nil
 	}
 	// What leads to files was released to this patient a moment ago.
 	if x.who.Covers(t.Type, scope.Read) == guard.Whole && len(x.src.reach.from(x.who.Patient, "own "+key)) > 0 {
+		x.trace.proof("target", t.Type, true, "remembered")
 		return true, nil
 	}
 	ask := guard.Ask{Interaction: guard.Read, Type: t.Type, ID: t.ID}
-	if x.depth >= maxProofDepth || *x.proofs >= maxProofs || x.who.Authorise(ask) != nil {
+	if why := x.mayProve(ask); why != "" {
+		x.trace.proof("target", t.Type, false, why)
 		return false, nil // undecidable is withheld
 	}
 	*x.proofs++
@@ -51,9 +54,11 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 		if err != nil {
 			return false, failure(err)
 		}
+		x.trace.proof("target", t.Type, true, "fetched")
 		return true, nil // check has noted it as proven
 	}
 	x.proven[key] = false
+	x.trace.proof("target", t.Type, false, "missing")
 	return false, nil
 }
 
@@ -64,10 +69,12 @@ func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
 	// very resource that points here must be found again.
 	for _, from := range x.src.reach.from(x.era(), typ+"/"+id) {
 		if x.who.Covers(from, scope.Read) == guard.Whole {
+			x.trace.proof("reach", typ, true, "remembered")
 			return true, nil
 		}
 	}
 	if x.depth >= maxProofDepth {
+		x.trace.proof("reach", typ, false, "depth")
 		return false, nil
 	}
 	for _, p := range compartment.Of(typ).Pointers {
@@ -81,15 +88,20 @@ func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
 		}
 		ok, err := g.searchPointer(x, ask, func(r *fhir.Resource) bool { return x.who.ProofOf(r, typ, id) })
 		if err != nil || ok {
+			if ok {
+				x.trace.proof("reach", typ, true, "found")
+			}
 			return ok, err
 		}
 	}
+	x.trace.proof("reach", typ, false, "missing")
 	return false, nil
 }
 
 // searchPointer looks for a resource that proves something.
 func (g *Gateway) searchPointer(x *exchange, ask guard.Ask, proves func(*fhir.Resource) bool) (bool, error) {
-	if *x.proofs >= maxProofs || x.who.Authorise(ask) != nil {
+	if why := x.mayProve(ask); why != "" {
+		x.trace.proof("pointer", ask.Type, false, why)
 		return false, nil
 	}
 	*x.proofs++
@@ -102,6 +114,7 @@ func (g *Gateway) searchPointer(x *exchange, ask guard.Ask, proves func(*fhir.Re
 			return false, failure(err)
 		}
 		if proves(one.resource) {
+			x.trace.proof("pointer", ask.Type, true, "found")
 			return true, nil
 		}
 	}
@@ -134,6 +147,19 @@ func (x *exchange) ownType() string {
 		}
 	}
 	return "Patient"
+}
+
+// mayProve says what keeps a proof from being fetched, "" when nothing does.
+func (x *exchange) mayProve(ask guard.Ask) string {
+	switch {
+	case x.depth >= maxProofDepth:
+		return "depth"
+	case *x.proofs >= maxProofs:
+		return "budget"
+	case x.who.Authorise(ask) != nil:
+		return "scope"
+	}
+	return ""
 }
 
 // failure passes on an error of a proof unless it says that the upstream cannot

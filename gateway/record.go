@@ -18,8 +18,16 @@ const recordWait = 10 * time.Second
 // record is step 8: the event is durable before the first byte leaves. The
 // client's going away does not keep it from being written.
 func (g *Gateway) record(x *exchange, outcome string) error {
-	x.event.Outcome = outcome
+	if outcome == audit.Released {
+		x.at("record")
+	}
 	x.event.Released, x.event.Masked, x.event.Withheld = x.counts.released, x.counts.masked, x.counts.withheld
+	x.trace.outcome(outcome)
+	if x.trace.discards() {
+		// What is thrown away was not given to anybody.
+		outcome, x.event.Released, x.event.Masked = audit.Explained, 0, 0
+	}
+	x.event.Outcome = outcome
 	x.log.SetOutcome(outcome)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), recordWait)
 	defer cancel()
@@ -30,7 +38,7 @@ func (g *Gateway) record(x *exchange, outcome string) error {
 	}
 	event.ID, event.Time = id, g.now()
 	if err := g.audit.Record(ctx, event); err != nil {
-		return fault.Wrap(err, fault.Unavailable, "This access cannot be recorded, so it is not given.")
+		return x.ends(fault.Wrap(err, fault.Unavailable, "This access cannot be recorded, so it is not given."))
 	}
 	return nil
 }
@@ -49,6 +57,7 @@ func (g *Gateway) refuse(x *exchange, err error) error {
 	}
 	x.counts.released = 0
 	x.event.Status = statusOf(err)
+	x.trace.fails(x, err)
 	if recordErr := g.record(x, outcome); recordErr != nil {
 		return recordErr
 	}

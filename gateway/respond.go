@@ -15,6 +15,7 @@ const fhirJSON = "application/fhir+json"
 // entry, and if it cannot be finished the connection is broken, so that nobody
 // takes a part for the whole.
 func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, x *exchange, h *held) error {
+	x.at("respond")
 	header := w.Header()
 	header.Set("Content-Type", fhirJSON)
 	header.Set("Cache-Control", "no-store")

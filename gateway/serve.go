@@ -15,10 +15,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 
 	// 1. Who is asking? The token alone tells.
 	if err := g.authenticate(x, r); err != nil {
-		return err
+		return x.ends(err)
 	}
 	if err := g.spend(x); err != nil {
-		return err
+		return x.ends(err)
 	}
 	// Changes go a way of their own, with the same steps: see write.go.
 	if changes(r, path) {

@@ -29,7 +29,9 @@ func (g *Gateway) unreadBinary(x *exchange, id string, found item, yield func(it
 }
 
 func (x *exchange) wrapBinary(id string) ([]byte, error) {
-	got, err := x.src.Files.Open(x.ctx, x.src.Base.String()+"/Binary/"+id, upstream.FileRequest{})
+	got, err := x.opened(func() (*upstream.File, error) {
+		return x.src.Files.Open(x.ctx, x.src.Base.String()+"/Binary/"+id, upstream.FileRequest{})
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -135,6 +135,8 @@ func prefer(r *http.Request, name string) string {
 // is wrong; then what the source lets apps do. What is there now must be
 // readable too, so that a change tells nothing that a read would not.
 func (x *exchange) authoriseChange(c *write) error {
+	x.at("authorise")
+	x.trace.authorised(x.who, []guard.Ask{x.ask})
 	if err := x.who.Authorise(x.ask); err != nil {
 		return err
 	}

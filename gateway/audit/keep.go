@@ -17,7 +17,9 @@ const (
 	Absent   = "absent"   // not there, foreign or withheld: the same to the outside
 	Aborted  = "aborted"  // broken off after it had begun
 	Failed   = "failed"   // the EHR or Portico itself could not
-	Decided  = "decided"  // a decision of a person or of the authorization server
+	// Explained: an operator had Portico decide as for an app; nothing was given out
+	Explained = "explained"
+	Decided   = "decided" // a decision of a person or of the authorization server
 )
 
 // ErrDuplicate says that an event with this id was recorded before.
@@ -92,7 +94,7 @@ func Validate(e Event) error {
 		return errors.New("audit: counts cannot be negative")
 	}
 	switch e.Outcome {
-	case Begun, Released, Refused, Absent, Aborted, Failed, Decided:
+	case Begun, Released, Refused, Absent, Aborted, Failed, Decided, Explained:
 	default:
 		return errors.New("audit: Outcome is none of the known ones")
 	}

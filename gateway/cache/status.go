@@ -49,6 +49,27 @@ func (s Status) CacheStatus() string {
 	return out.String()
 }
 
+// Word gives the same in one word for logs and metrics: hit, stale, miss, bypass
+// or shared; "" when no cache was asked.
+func (s Status) Word() string {
+	switch {
+	case !s.asked:
+		return ""
+	case s.stale || s.failed:
+		return "stale"
+	case s.fwd == "":
+		return "hit"
+	case s.collapsed:
+		return "shared"
+	case s.fwd == fwdRequest, s.fwd == fwdBypass:
+		return "bypass"
+	}
+	return "miss"
+}
+
+// Seconds gives how old the oldest part is that was taken from the cache.
+func (s Status) Seconds() float64 { return s.age.Seconds() }
+
 // Age gives the Age header in seconds, "" when nothing was taken from the cache.
 func (s Status) Age() string {
 	if !s.aged {

@@ -236,7 +236,7 @@ func (w *wiring) authorizationServer(ctx context.Context, apps *registered, link
 		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: apps.clients, Tokens: token.OfUsableClients(w.store, apps.clients), Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store, Sessions: w.store,
 		Connections: w.store, ConnectedPage: drawn,
 		Keys: apps.keys, Used: w.store, RegistrationEndpoint: apps.server.Endpoint(), Apps: apps.clients, Refusals: w.store, Addr: clientAddr(w.cfg.TrustedProxies),
-		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{countedSink{w.store, w.telemetry}}, Launches: w.store, Pushed: w.store,
+		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{countedSink{w.store, w.telemetry}}, Launches: w.store, Pushed: w.store, Answered: w.store,
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
 		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
 		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute,

@@ -88,6 +88,7 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	for _, statement := range []string{
 		`DELETE FROM pending_requests WHERE expires <= ?`,
+		`DELETE FROM answers WHERE expires <= ?`,
 		`DELETE FROM sessions WHERE expires <= ?`,
 		`DELETE FROM logout_tokens WHERE expires <= ?`,
 		`DELETE FROM launches WHERE expires <= ?`,

@@ -33,7 +33,9 @@ func (g *codeGrant) redeem(ctx context.Context, app client.Client, p params) (re
 	case verifier == "":
 		return redeemed{}, refuse(invalidRequest, "code_verifier is missing.")
 	}
-	g.s.answered.use(token.DigestOf(code))
+	if err := g.s.o.Answered.ForgetAnswer(ctx, token.DigestOf(code)); err != nil {
+		return redeemed{}, unavailable(err, "forget an answer")
+	}
 	kept, grant, err := g.s.o.Tokens.UseCode(ctx, token.DigestOf(code), g.s.o.Now())
 	switch {
 	case errors.Is(err, token.ErrReplayed):

@@ -186,7 +186,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		return authz.Options{
 			Issuer: "https://portico.example", Sources: []authz.Source{{ID: "demo", Name: "Demo", Base: "https://portico.example/fhir/demo"}},
 			Clients: registry, Tokens: h.tokens, Signer: h.signer, Pending: h.pending, SignIn: h.people, Patients: h.people,
-			Pages: jsonPages{}, Recorder: h.audit, Pushed: &authztest.Pushed{}, Refresh: h.tokens, Singles: h.tokens, Sessions: h.people, Keys: client.NewKeys(nil, h.Now), Used: &clienttest.Used{},
+			Pages: jsonPages{}, Recorder: h.audit, Pushed: &authztest.Pushed{}, Answered: &authztest.Answers{}, Refresh: h.tokens, Singles: h.tokens, Sessions: h.people, Keys: client.NewKeys(nil, h.Now), Used: &clienttest.Used{},
 		}
 	}
 	if _, err := authz.New(good()); err != nil {

@@ -274,6 +274,9 @@ func start(t *testing.T, change func(h *harness, o *authz.Options)) *harness {
 	if o.Keys == nil {
 		o.Keys = client.NewKeys(nil, h.Now)
 	}
+	if o.Answered == nil {
+		o.Answered = &authztest.Answers{}
+	}
 	if o.Pushed == nil {
 		o.Pushed = &authztest.Pushed{}
 	}

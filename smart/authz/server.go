@@ -87,6 +87,7 @@ type Options struct {
 	Recorder             Recorder
 	Launches             launch.Store // nil: no EHR launches apps
 	Pushed               PushedStore
+	Answered             AnsweredStore
 
 	// KnownType tells whether a resource type exists; nil: any that looks like
 	// one. Scopes for others are not granted.
@@ -127,8 +128,6 @@ type Server struct {
 	assertions *client.Assertions
 	sameOrigin *http.CrossOriginProtection
 
-	answered *answered
-
 	noted  *rate.Limiter // refusals kept, by client
 	checks *rate.Limiter // questions of developers, by address
 	begun  *rate.Limiter // authorization requests that are kept, by address
@@ -142,7 +141,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, base: issuer.Path, secure: issuer.Scheme == "https",
-		answered: &answered{last: map[string]*outcome{}}, noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
+		noted: rate.New(maxNoted, time.Minute), checks: rate.New(maxChecks, time.Minute),
 		begun: rate.New(maxBegun, time.Minute),
 	}
 	s.sameOrigin = http.NewCrossOriginProtection()
@@ -163,7 +162,7 @@ func New(o Options) (*Server, error) {
 
 func checkOptions(o *Options) (*url.URL, error) {
 	for name, missing := range map[string]bool{
-		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pushed": o.Pushed == nil, "Pending": o.Pending == nil,
+		"Clients": o.Clients == nil, "Tokens": o.Tokens == nil, "Signer": o.Signer == nil, "Pushed": o.Pushed == nil, "Answered": o.Answered == nil, "Pending": o.Pending == nil,
 		"Refresh": o.Refresh == nil, "Singles": o.Singles == nil, "Sessions": o.Sessions == nil, "Keys": o.Keys == nil, "Used": o.Used == nil,
 		"SignIn": o.SignIn == nil, "Patients": o.Patients == nil, "Pages": o.Pages == nil, "Recorder": o.Recorder == nil,
 		"Sources": len(o.Sources) == 0,

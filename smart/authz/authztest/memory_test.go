@@ -33,3 +33,7 @@ func TestMemoryOfPushedRequests(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	authztest.RunRefusalStore(t, func(*testing.T) authz.RefusalStore { return &authztest.Refusals{} })
 }
+
+func TestAnswers(t *testing.T) {
+	authztest.RunAnsweredStore(t, func(*testing.T) authz.AnsweredStore { return &authztest.Answers{} })
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/inbound"
@@ -29,6 +30,7 @@ func (g *Gateway) after(x *exchange, c *write) error {
 		before = c.before.resource
 		if view, err := fhir.ParseNode(c.view); err == nil {
 			reader.Known = inbound.KnownOf(view, before.Root())
+			g.knowOlderLinks(x, body, reader.Known)
 		}
 	}
 	document, err := reader.Read(body)
@@ -101,4 +103,26 @@ func (g *Gateway) mayPoint(x *exchange, references []fhir.Reference) error {
 		}
 	}
 	return nil
+}
+
+// knowOlderLinks adds the links to the files of the resource as the app may have
+// seen them some time ago: they open to the same file.
+func (g *Gateway) knowOlderLinks(x *exchange, body []byte, known map[inbound.Place]string) {
+	root, err := fhir.ParseNode(body)
+	if err != nil || known == nil {
+		return // refused where it is read
+	}
+	root.Descend(func(n fhir.Node) {
+		handle, ours := strings.CutPrefix(n.Text(), x.src.publicBase+"/Binary/"+fileMark)
+		if !ours || !n.Named("url") {
+			return
+		}
+		at, opens := g.openHandle(x, handle)
+		for place, record := range known {
+			if opens && place.Name == "url" && x.src.where.locate(record) == at {
+				known[inbound.Place{Name: "url", Text: n.Text()}] = record
+				return
+			}
+		}
+	})
 }

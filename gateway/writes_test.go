@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/guard"
@@ -336,4 +337,34 @@ func TestAPolicyOfOneInteractionIsThatOne(t *testing.T) {
 			t.Errorf("%s: %d", method, r.status)
 		}
 	}
+}
+
+// An app that has read a document a day ago may send back what it saw; it may not
+// point another document there.
+func TestALinkToAFileGoesBackAsItCame(t *testing.T) {
+	now := time.Now().Add(-25 * time.Hour)
+	h := openWith(t, 0, func(o *gateway.Options) {
+		o.Now = func() time.Time { return now }
+		o.Sources[0].Write = everyWrite()
+	}, append(twoRecords(), `{"resourceType":"DocumentReference","id":"doc","meta":{"versionId":"3"},"status":"current","subject":{"reference":"Patient/alice"},"content":[{"attachment":{"contentType":"text/plain","url":"Binary/bin-alice"}}]}`)...)
+	seen := h.get("/DocumentReference/doc", writer)
+	link := regexp.MustCompile(`"url":"([^"]+)"`).FindStringSubmatch(seen.body)[1]
+	if !strings.HasPrefix(link, h.base) {
+		t.Fatalf("no link of ours: %s", seen.body)
+	}
+	now = time.Now()
+	if r := h.create("DocumentReference", strings.Replace(seen.body, `"id":"doc",`, "", 1)); r.status != 422 {
+		t.Errorf("another document points to the file: %d %s", r.status, r.body)
+	}
+	r := h.send("PUT", "/DocumentReference/doc", writer, strings.Replace(seen.body, `"current"`, `"superseded"`, 1), "Content-Type", fhirBody, "If-Match", `W/"3"`)
+	stored := h.stored("DocumentReference/doc")
+	if r.status != 200 || !strings.Contains(stored, `"url":"Binary/bin-alice"`) || !strings.Contains(stored, "superseded") {
+		t.Errorf("%d %s\n%s", r.status, r.body, stored)
+	}
+}
+
+// stored is a resource as the EHR has it.
+func (h *house) stored(at string) string {
+	h.t.Helper()
+	return h.get(h.origin+"/fhir/"+at, "").body
 }

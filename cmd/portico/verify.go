@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/verify"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -26,6 +27,7 @@ var errFailed = errors.New("something of the other patient was seen")
 type verifyOptions struct {
 	config, source, as, not string
 	json, html              string
+	write                   bool
 	pairs                   int
 }
 
@@ -39,6 +41,7 @@ func runVerify(ctx context.Context, args []string, std streams) error {
 	f.StringVar(&o.as, "as", "", "the Patient `id` as whom is asked")
 	f.StringVar(&o.not, "not", "", "the Patient `id` of whom nothing may be seen")
 	f.IntVar(&o.pairs, "pairs", 20, "how many `times` each foreign resource is timed against a missing one; 0 leaves the times out")
+	f.BoolVar(&o.write, "write", false, "also try to change records, with what is configured under write; what turns out to be changed is put back, but do this where nobody works")
 	f.StringVar(&o.json, "json", "", "write the whole report as JSON to this `file`; it names patients")
 	f.StringVar(&o.html, "html", "", "write the whole report as a page to this `file`; it names patients")
 	if err := parseFlags(f, args, std.err); err != nil {
@@ -84,7 +87,11 @@ func verifySource(ctx context.Context, cfg *config.Config, o verifyOptions) (*ve
 		return nil, err
 	}
 	defer func() { _ = a.Close(context.WithoutCancel(ctx)) }()
-	bearer, err := mint(ctx, a.parts.store, src.ID, o.as)
+	scopes, undo := "patient/*.rs", upstream.Writer(nil)
+	if o.write {
+		scopes, undo = "patient/*.cruds", a.parts.writes[src.ID]
+	}
+	bearer, err := mint(ctx, a.parts.store, minted{source: src.ID, patient: o.as, scopes: scopes})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +105,8 @@ func verifySource(ctx context.Context, cfg *config.Config, o verifyOptions) (*ve
 	}
 	return verify.Run(ctx, verify.Options{
 		Gateway: a.Handler, Base: cfg.PublicURL + "/fhir/" + src.ID, Bearer: bearer, EHR: a.parts.upstreams[src.ID],
-		As: o.as, Not: o.not, Hosts: hosts, Pairs: o.pairs, Now: time.Now,
+		Undo: undo,
+		As:   o.as, Not: o.not, Hosts: hosts, Pairs: o.pairs, Now: time.Now,
 	})
 }
 
@@ -120,21 +128,23 @@ const verifyClient = "portico-verify"
 // verifyLife is how long the token of a run is good.
 const verifyLife = time.Hour
 
+// minted is what the token of a run is good for.
+type minted struct{ source, patient, scopes string }
+
 // mint makes a grant for a patient as consent would, in the run's own state.
-func mint(ctx context.Context, s token.Store, source, patient string) (string, error) {
+func mint(ctx context.Context, s token.Store, m minted) (string, error) {
 	now := time.Now()
 	secret, digest := token.NewSecret(rand.Reader)
 	_, code := token.NewSecret(rand.Reader)
-	const scopes = "patient/*.rs"
 	grant := token.Grant{
-		ID: "verify", Client: verifyClient, Source: source, Patient: patient, PersonIssuer: "portico verify", PersonSubject: "operator",
-		FHIRUser: "Patient/" + patient, Scopes: scopes, AuthTime: now, Created: now, Expires: now.Add(verifyLife),
+		ID: "verify", Client: verifyClient, Source: m.source, Patient: m.patient, PersonIssuer: "portico verify", PersonSubject: "operator",
+		FHIRUser: "Patient/" + m.patient, Scopes: m.scopes, AuthTime: now, Created: now, Expires: now.Add(verifyLife),
 	}
 	err := s.CreateGrant(ctx, grant, token.Code{Digest: code, RedirectURI: "urn:none", Challenge: "none", Expires: now.Add(time.Minute)})
 	if err != nil {
 		return "", err
 	}
-	access := token.Access{Digest: digest, Scopes: scopes, Issued: now, Expires: now.Add(verifyLife)}
+	access := token.Access{Digest: digest, Scopes: m.scopes, Issued: now, Expires: now.Add(verifyLife)}
 	if err := s.CreateAccess(ctx, grant.ID, access); err != nil {
 		return "", err
 	}

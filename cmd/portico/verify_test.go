@@ -33,15 +33,18 @@ seal_key: {env: VERIFY_KEY}
 identity_providers:
   - {id: idp, issuer: "http://127.0.0.1:1", client_id: portico}
 sources:
-  - {id: demo, name: Demo, fhir_base: "%s/fhir", auth: {type: bearer, token: {env: VERIFY_EHR}}}
+  - {id: demo, name: Demo, fhir_base: "%s/fhir", auth: {type: bearer, token: {env: VERIFY_EHR}}, write: [{type: Observation, interactions: [create, update, patch, delete]}, {type: Goal, interactions: [create, update, delete]}]}
 `, up.URL)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	page, data := filepath.Join(dir, "report.html"), filepath.Join(dir, "report.json")
-	code, out, errs := runFor(t, "verify", "-config", path, "-as", "p-00001", "-not", "p-00005", "-html", page, "-json", data)
+	code, out, errs := runFor(t, "verify", "-write", "-config", path, "-as", "p-00001", "-not", "p-00005", "-html", page, "-json", data)
 	if code != 0 || !strings.Contains(out, "Nothing of the other patient was seen.") {
 		t.Fatalf("code %d\n%s\n%s", code, out, errs)
+	}
+	if !strings.Contains(out, "writing into another record") {
+		t.Errorf("no changes were tried:\n%s", out)
 	}
 	if strings.Contains(out, "p-00005") {
 		t.Errorf("the terminal names the patient:\n%s", out)

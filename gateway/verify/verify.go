@@ -35,7 +35,11 @@ type Options struct {
 	// Pairs is how many times each foreign resource is timed against a missing
 	// one, at least 17 for anything to be told; 0 leaves the times out.
 	Pairs int
-	Now   func() time.Time
+	// Undo, when not nil, lets the attack try to change records too: it puts back,
+	// at the EHR itself, what turned out to be changed. Bearer then needs
+	// patient/*.cruds.
+	Undo upstream.Writer
+	Now  func() time.Time
 }
 
 // Report is what was tried and what was found.
@@ -129,6 +133,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 		report.Families = append(report.Families, done)
+	}
+	if o.Undo != nil {
+		done, err := a.writes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		report.Families = append(report.Families, done...)
 	}
 	if o.Pairs > 0 {
 		done, err := a.timing(ctx)

@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,8 +20,12 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/fhir/inbound"
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/gateway/verify"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
@@ -46,6 +51,18 @@ type hospital struct {
 	url       string
 	base      fhir.Base
 	connector *fhirserver.Server
+	// direct asks what verify asks: it may be told from what the gateway asks.
+	direct *fhirserver.Server
+	write  bool // whether verify tries to change something
+}
+
+// marking tells the EHR that a request comes from nobody who is tested.
+type marking struct{ next http.RoundTripper }
+
+func (m marking) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("X-Direct", "yes")
+	return m.next.RoundTrip(r)
 }
 
 func newHospital(t *testing.T) *hospital {
@@ -64,6 +81,9 @@ func newHospital(t *testing.T) *hospital {
 	if h.connector, err = fhirserver.New(fhirserver.Options{Base: h.base}); err != nil {
 		t.Fatal(err)
 	}
+	if h.direct, err = fhirserver.New(fhirserver.Options{Base: h.base, Transport: marking{http.DefaultTransport}}); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 
@@ -73,7 +93,7 @@ func (oneToken) Authenticate(_ context.Context, bearer string) (token.Grant, tok
 	if bearer != "good" {
 		return token.Grant{}, token.Access{}, scope.Set{}, fault.New(fault.Unauthenticated, "not a token")
 	}
-	set, err := scope.Parse("patient/*.rs")
+	set, err := scope.Parse("patient/*.cruds")
 	until := time.Now().Add(time.Hour)
 	return token.Grant{ID: "g", Client: "verify", Source: "ehr", Patient: attacker, Expires: until}, token.Access{Expires: until}, set, err
 }
@@ -98,7 +118,7 @@ func (h *hospital) honest(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Options{
-		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector, Files: h.connector}},
+		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector, Files: h.connector, Writes: h.connector, Write: everyWrite()}},
 		Tokens: oneToken{}, Audit: unwritten{}, Pages: pages, Files: files, SMART: func(string) http.Handler { return http.NotFoundHandler() },
 	})
 	if err != nil {
@@ -125,8 +145,12 @@ func (h *hospital) open(t *testing.T) http.Handler {
 
 func (h *hospital) run(t *testing.T, g http.Handler) *verify.Report {
 	t.Helper()
+	var undo upstream.Writer
+	if h.write {
+		undo = h.direct
+	}
 	r, err := verify.Run(t.Context(), verify.Options{
-		Gateway: g, Base: "http://portico.test/fhir/ehr", Bearer: "good", EHR: h.connector,
+		Gateway: g, Base: "http://portico.test/fhir/ehr", Bearer: "good", EHR: h.direct, Undo: undo,
 		As: attacker, Not: victim, PerType: 1, Hosts: []string{strings.TrimPrefix(h.url, "http://")}, Now: time.Now,
 	})
 	if err != nil {
@@ -175,7 +199,7 @@ func (h *hospital) runMisbehaving(t *testing.T, g http.Handler, mode ehr.Mode) *
 	t.Helper()
 	var asked atomic.Int64
 	// The first request makes sure that the own record is there.
-	h.ehr.MisbehaveWhen(mode, func(*http.Request) bool { return asked.Load() > 1 })
+	h.ehr.MisbehaveWhen(mode, func(r *http.Request) bool { return asked.Load() > 1 && r.Header.Get("X-Direct") == "" })
 	defer h.ehr.Misbehave(0)
 	return h.run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -187,7 +211,12 @@ func (h *hospital) runMisbehaving(t *testing.T, g http.Handler, mode ehr.Mode) *
 // mean nothing.
 func TestEveryFamilyCanFail(t *testing.T) {
 	h := newHospital(t)
+	h.write = true
+	before := h.everything(t)
 	withoutGuard := h.run(t, h.open(t))
+	if after := h.everything(t); after != before {
+		t.Error("something was left behind in the EHR")
+	}
 	blabbing := h.run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/fhir+json")
 		if strings.HasSuffix(r.URL.Path, "/Patient/"+attacker) && r.Header.Get("X-Forwarded-Host") == "" && r.Method == http.MethodGet && len(r.Header) == 1 {
@@ -305,5 +334,66 @@ func TestWhatTheDirectoryTellsEverybodyIsNoFinding(t *testing.T) {
 		var out bytes.Buffer
 		_ = report.Text(&out)
 		t.Errorf("\n%s", out.String())
+	}
+}
+
+// everyWrite is a policy that allows all that can be allowed.
+func everyWrite() map[string][]guard.Interaction {
+	out := map[string][]guard.Interaction{}
+	for _, typ := range compartment.Types() {
+		if _, ok := inbound.Writable(typ); ok {
+			out[typ] = []guard.Interaction{guard.Create, guard.Update, guard.Patch, guard.Delete}
+		}
+	}
+	return out
+}
+
+// everything is what the EHR holds of both patients, without what changes with
+// each version.
+func (h *hospital) everything(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
+	for _, patient := range []string{attacker, victim} {
+		for _, typ := range compartment.Types() {
+			rule := compartment.Of(typ)
+			if len(rule.Narrow) == 0 || typ == "Patient" {
+				continue
+			}
+			answer, err := h.direct.Search(t.Context(), typ, rule.Narrow[0]+"=Patient/"+patient+"&_count=1000&_sort=_id")
+			if err != nil {
+				continue
+			}
+			raw, err := io.ReadAll(answer.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Write(regexp.MustCompile(`"(versionId|lastUpdated)":"[^"]*"`).ReplaceAll(raw, nil))
+		}
+	}
+	return out.String()
+}
+
+func TestPorticoHoldsAgainstChangesWhateverTheEHRDoes(t *testing.T) {
+	h := newHospital(t)
+	h.write = true
+	g := h.honest(t)
+	before := h.everything(t)
+	modes := []ehr.Mode{0, ehr.IgnorePatient | ehr.IgnoreID | ehr.AbsoluteURLs | ehr.ForeignRead}
+	if os.Getenv("PORTICO_TEST_SERVICES") != "" {
+		modes = append(modes, ehr.ForeignRows|ehr.ExtraIncludes, ehr.ForeignRead, ehr.CaseSpoofedKeys, ehr.EscapedKeys|ehr.ForeignRead)
+	}
+	for _, mode := range modes {
+		report := h.runMisbehaving(t, g, mode)
+		for _, f := range report.Families {
+			for _, one := range f.Findings {
+				t.Errorf("mode %b, %d: %s %s: %d, %s", mode, f.Number, one.Method, one.Target, one.Status, one.What)
+			}
+			if f.Requests < 20 && (f.Number == 15 || f.Number == 28 || f.Number == 29) {
+				t.Errorf("family %d: %d requests", f.Number, f.Requests)
+			}
+		}
+		if h.everything(t) != before {
+			t.Fatalf("mode %b: something has changed", mode)
+		}
 	}
 }

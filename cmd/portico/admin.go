@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -16,7 +17,7 @@ import (
 
 // operatorAPI is everything on the operator's listener. Each part is mounted by
 // the file that knows it; every request needs the credential, whatever the path.
-func (w *wiring) operatorAPI(r *registered) (http.Handler, error) {
+func (w *wiring) operatorAPI(r *registered, data *gateway.Gateway) (http.Handler, error) {
 	credential := w.cfg.Admin.Credential.Reveal()
 	desk, err := r.desk.Handler(credential)
 	if err != nil {
@@ -24,6 +25,9 @@ func (w *wiring) operatorAPI(r *registered) (http.Handler, error) {
 	}
 	routes := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	routes.Handle("/metrics", w.telemetry.Metrics()).Methods(http.MethodGet)
+	routes.HandleFunc("/readyz", w.readyzJSON).Methods(http.MethodGet)
+	w.mountSources(routes)
+	(&explainer{data, countedSink{w.store, w.telemetry}}).mount(routes)
 	routes.NotFoundHandler, routes.MethodNotAllowedHandler = desk, desk // it says so in its own words
 	routes.PathPrefix("/apps").Handler(desk)
 	want := sha256.Sum256([]byte(credential))

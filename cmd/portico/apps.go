@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/upstream/connect"
 	outbound "github.com/portico-fhir/portico/internal/fetch"
@@ -75,11 +76,11 @@ func (w *wiring) register() (*registered, error) {
 }
 
 // admin gives the operator's API, nil when there is none.
-func (w *wiring) admin(r *registered) (http.Handler, error) {
+func (w *wiring) admin(r *registered, data *gateway.Gateway) (http.Handler, error) {
 	if w.cfg.Admin == nil {
 		return nil, nil
 	}
-	api, err := w.operatorAPI(r)
+	api, err := w.operatorAPI(r, data)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +90,12 @@ func (w *wiring) admin(r *registered) (http.Handler, error) {
 // adminRoute names the paths of the operator's API for the log, without ids.
 func adminRoute(path string) string {
 	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
-	case len(parts) == 1 && slices.Contains([]string{"metrics", "explain", "sources"}, parts[0]):
+	case len(parts) == 1 && slices.Contains([]string{"metrics", "explain", "sources", "readyz"}, parts[0]):
 		return "/" + parts[0]
+	case path == "/explain/ticket":
+		return path
+	case len(parts) == 2 && parts[0] == "explain":
+		return "/explain/{request}"
 	case parts[0] != "apps":
 		return "/{other}"
 	case len(parts) == 1:

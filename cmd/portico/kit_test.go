@@ -47,9 +47,16 @@ type kit struct {
 	login    string         // who signs in
 	patients []string
 	wide     map[string][]string // what a token for everything found
+	portico  *app
+	hospital *ehr.Server
 }
 
 func startKit(t *testing.T) *kit {
+	t.Helper()
+	return startKitWith(t, slog.DiscardHandler, func(*config.Config) {})
+}
+
+func startKitWith(t *testing.T, log slog.Handler, change func(*config.Config)) *kit {
 	t.Helper()
 	k := &kit{T: t, login: "alice", keys: map[string]any{}, wide: map[string][]string{}}
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -107,10 +114,12 @@ func startKit(t *testing.T) *kit {
 	key.JWKSURI, backend.JWKSURI = keys.URL, keys.URL
 	backend.RedirectURIs, backend.LaunchURIs, backend.Scopes = nil, nil, []string{"system/*.rs"}
 	cfg.Clients = append(cfg.Clients, app("kit-public", config.ClientPublic), secret, key, backend)
-	portico, err := build(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	change(cfg)
+	portico, err := build(t.Context(), cfg, slog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}
+	k.portico, k.hospital = portico, hospital
 	k.at.serve([]http.Handler{portico.Handler, front, provider, http.NotFoundHandler()})
 	t.Cleanup(func() {
 		k.at.shutdown()

@@ -39,6 +39,8 @@ func commands() []command {
 		{"demo", "try it: an EHR, a sign-in, an app and Portico on this machine", runDemo},
 		{"serve", "run the gateway with a configuration file", runServe},
 		{"apps", "list, approve, suspend and add apps at a running server", runApps},
+		{"sources", "whether each EHR answers a running server, and how", runSources},
+		{"explain", "say how a running server decides a request, without a word of the record", runExplain},
 		{"keys", "list and rotate the keys that sign id_tokens", runKeys},
 		{"verify", "attack the configured EHR as one patient, looking for anything of another", runVerify},
 		{"version", "print the version", runVersion},

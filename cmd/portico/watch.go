@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,9 +33,13 @@ type watch struct {
 
 	mu    sync.Mutex
 	state map[string]string // by "source x" or "provider x"; "" is well
+	// speaks is the FHIR version by source, cut to what a version looks like.
+	speaks map[string]string
 }
 
-func newWatch(log *slog.Logger) *watch { return &watch{log: log, state: map[string]string{}} }
+func newWatch(log *slog.Logger) *watch {
+	return &watch{log: log, state: map[string]string{}, speaks: map[string]string{}}
+}
 
 // start asks at once and then every now and then; what it gives ends it.
 func (h *watch) start(ctx context.Context, sources map[string]upstream.Reader, providers *login.RelyingParty) (stop func()) {
@@ -71,6 +73,11 @@ func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {
 		return
 	}
 	name := "source " + id
+	if err == nil {
+		h.mu.Lock()
+		h.speaks[id] = known.FHIRVersion[:min(len(known.FHIRVersion), 20)]
+		h.mu.Unlock()
+	}
 	switch {
 	case err != nil && fault.KindOf(err) == fault.NotFound:
 		h.note(name, "no CapabilityStatement", name+": there is nothing at {fhir_base}/metadata",
@@ -124,45 +131,48 @@ func (h *watch) note(name, state, text string, more ...any) {
 	}
 }
 
-// degraded says what is not well, by the names of the configuration.
-func (h *watch) degraded() []string {
+// The states that are no trouble.
+const (
+	wellState    = "well"
+	unknownState = "unknown" // not asked yet
+)
+
+// of tells the state of a part by its name.
+func (h *watch) of(name string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var out []string
+	switch state, known := h.state[name]; {
+	case !known:
+		return unknownState
+	case state == "":
+		return wellState
+	default:
+		return state
+	}
+}
+
+// states gives all of them, by the names of the configuration.
+func (h *watch) states() map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := map[string]string{}
 	for name, state := range h.state {
-		if state != "" {
-			out = append(out, name+": "+state)
+		if out[name] = state; state == "" {
+			out[name] = wellState
 		}
 	}
-	slices.Sort(out)
 	return out
+}
+
+// version is what a source's EHR says it speaks, "" when it has not said yet.
+func (h *watch) version(source string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.speaks[source]
 }
 
 // livez says that the process answers.
 func livez(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n")) // a client that hung up needs no answer
-}
-
-// readyz says whether requests can be served: nothing can without the store. An
-// EHR or a provider that is down is told and no more: taking this server out
-// would not bring it back.
-func readyz(ping func(context.Context) error, h *watch) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
-		defer cancel()
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		if err := ping(ctx); err != nil {
-			h.note("store", "down", "the store cannot be used", "error", cut(err))
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte("store\n")) // as above
-			return
-		}
-		h.note("store", "", "the store is there")
-		lines := []string{"ready"}
-		for _, what := range h.degraded() {
-			lines = append(lines, "degraded "+what)
-		}
-		_, _ = w.Write([]byte(strings.Join(lines, "\n") + "\n")) // as above
-	}
 }

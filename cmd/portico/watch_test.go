@@ -116,10 +116,29 @@ func TestNotReadyWithoutTheStore(t *testing.T) {
 	h := newWatch(slog.New(slog.NewTextHandler(&log, nil)))
 	for range 2 {
 		rec := httptest.NewRecorder()
-		readyz(func(context.Context) error { return errors.New("no such disk /srv/x") }, h)(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		w := &wiring{watch: h, parts: []part{
+			{"store", func(context.Context) error { return errors.New("no such disk /srv/x") }, true},
+			{"redis", func(context.Context) error { return errors.New("gone") }, false},
+		}}
+		w.readyz(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if rec.Code != http.StatusServiceUnavailable || rec.Body.String() != "store\n" {
 			t.Errorf("%d %q", rec.Code, rec.Body)
 		}
+	}
+	rec := httptest.NewRecorder()
+	w := &wiring{watch: h, parts: []part{
+		{"store", func(context.Context) error { return nil }, true},
+		{"redis", func(context.Context) error { return errors.New("gone at 10.0.0.7") }, false},
+	}}
+	w.readyz(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	if rec.Code != http.StatusOK || rec.Body.String() != "ready\ndegraded redis: down\n" {
+		t.Errorf("what can be done without keeps nobody from anything: %d %q", rec.Code, rec.Body)
+	}
+	rec = httptest.NewRecorder()
+	w.readyzJSON(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	var said readiness
+	if err := json.Unmarshal(rec.Body.Bytes(), &said); err != nil || !said.Ready || len(said.Checks) != 2 || said.Checks[0] != (check{"redis", "down", false}) {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	if got := strings.Count(log.String(), "no such disk"); got != 1 {
 		t.Errorf("said %d times:\n%s", got, log.String())
@@ -136,7 +155,7 @@ func TestOnlyChangesAreLogged(t *testing.T) {
 	if got := strings.Count(log.String(), "said"); got != 3 {
 		t.Errorf("%d lines:\n%s", got, log.String())
 	}
-	if got := h.degraded(); len(got) != 0 {
-		t.Errorf("degraded: %q", got)
+	if got := h.of("source x"); got != wellState || h.of("source y") != unknownState {
+		t.Errorf("state: %q", got)
 	}
 }

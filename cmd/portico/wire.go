@@ -62,6 +62,7 @@ type wiring struct {
 	watch       *watch
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
+	parts       []part // that /readyz asks
 }
 
 // build puts Portico together from its configuration. It is the only place
@@ -168,9 +169,13 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	drawn.Mount(r)
 	w.backend.mount(r, w.log)
 	r.HandleFunc("/livez", livez).Methods(http.MethodGet, http.MethodHead)
-	r.Handle("/readyz", readyz(w.store.Ping, w.watch)).Methods(http.MethodGet, http.MethodHead)
+	w.parts = append(w.parts, part{"store", w.store.Ping, true})
+	r.HandleFunc("/readyz", w.readyz).Methods(http.MethodGet, http.MethodHead)
 	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)
-	admin, err := w.admin(apps)
+	if err := w.telemetry.Watch(w.states); err != nil {
+		return nil, err
+	}
+	admin, err := w.admin(apps, data)
 	if err != nil {
 		return nil, err
 	}
@@ -269,6 +274,10 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	if err != nil {
 		return nil, err
 	}
+	tickets, err := w.ring.For("explain")
+	if err != nil {
+		return nil, err
+	}
 	var sources []gateway.Source
 	for _, s := range w.cfg.Sources {
 		sources = append(sources, gateway.Source{
@@ -278,7 +287,7 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
-		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, SMART: server.SMARTConfiguration,
+		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
 		Limits: w.limits(),
 	})

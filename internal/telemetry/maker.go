@@ -45,6 +45,12 @@ func (m *maker) gauge(name, help string) metric.Int64Gauge {
 	return g
 }
 
+func (m *maker) observed(name, help string) metric.Int64ObservableGauge {
+	g, err := m.meter.Int64ObservableGauge(name, metric.WithDescription(help))
+	m.note(err)
+	return g
+}
+
 func (m *maker) constant(name, help string, labels map[string]string) {
 	var attrs []attribute.KeyValue
 	for _, name := range slices.Sorted(maps.Keys(labels)) {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -10,27 +11,25 @@ import (
 
 // partMeters are of the parts beside the path.
 type partMeters struct {
-	audit, cache, limited, lost metric.Int64Counter
-	breaker                     metric.Int64Gauge
+	meter              metric.Meter
+	audit, cache, lost metric.Int64Counter
+	breaker, inFlight  metric.Int64ObservableGauge
 
-	resultOf  *labels[bool]
-	cacheOf   *labels[cacheKey]
-	limitedOf *labels[limitKey]
-	sourceOf  *labels[string]
+	resultOf *labels[bool]
+	cacheOf  *labels[cacheKey]
+	sourceOf *labels[string]
 }
 
-type (
-	cacheKey struct{ source, tier, result string }
-	limitKey struct{ source, by string }
-)
+type cacheKey struct{ source, tier, result string }
 
 func newPartMeters(m *maker) partMeters {
 	return partMeters{
-		audit:   m.counter("portico.audit.writes", "Audit events written, or not: then nothing was given out"),
-		cache:   m.counter("portico.cache.lookups", "What the cache answered"),
-		limited: m.counter("portico.limited", "Requests refused because a budget was used up"),
-		lost:    m.counter("portico.spans.lost", "Spans that could not be sent"),
-		breaker: m.gauge("portico.breaker.state", "Circuit breaker of a source: 0 closed, 1 half open, 2 open"),
+		audit:    m.counter("portico.audit.writes", "Audit events written, or not: then nothing was given out"),
+		cache:    m.counter("portico.cache.lookups", "What the cache answered"),
+		lost:     m.counter("portico.spans.lost", "Spans that could not be sent"),
+		meter:    m.meter,
+		breaker:  m.observed("portico.breaker.state", "Circuit breaker of a source: 0 closed, 1 half open, 2 open"),
+		inFlight: m.observed("portico.upstream.running", "Answers of EHRs that are waited for or read now"),
 		resultOf: newLabels(func(ok bool) []attribute.KeyValue {
 			if ok {
 				return []attribute.KeyValue{attribute.String("result", "written")}
@@ -39,9 +38,6 @@ func newPartMeters(m *maker) partMeters {
 		}),
 		cacheOf: newLabels(func(k cacheKey) []attribute.KeyValue {
 			return []attribute.KeyValue{attribute.String("source", k.source), attribute.String("tier", k.tier), attribute.String("result", k.result)}
-		}),
-		limitedOf: newLabels(func(k limitKey) []attribute.KeyValue {
-			return []attribute.KeyValue{attribute.String("source", k.source), attribute.String("by", k.by)}
 		}),
 		sourceOf: newLabels(func(source string) []attribute.KeyValue {
 			return []attribute.KeyValue{attribute.String("source", source)}
@@ -56,7 +52,8 @@ func (t *Telemetry) Audited(ctx context.Context, written bool) {
 	}
 }
 
-// Cached counts what a tier of the cache (memory, redis, answer) said: hit,
+// Cached counts what a tier of the cache (memory, redis) said, or what it came to
+// for a whole request (request): hit,
 // stale, miss, bypass, stored, shared (a single flight of somebody else's),
 // refused or error.
 func (t *Telemetry) Cached(ctx context.Context, source, tier, result string) {
@@ -65,23 +62,33 @@ func (t *Telemetry) Cached(ctx context.Context, source, tier, result string) {
 	}
 }
 
-// Limited counts a request that was refused because the budget of an app, a
-// patient, a source or an address, or of this process (load), was used up.
-func (t *Telemetry) Limited(ctx context.Context, source, by string) {
-	if t != nil {
-		t.parts.limited.Add(ctx, 1, t.parts.limitedOf.get(limitKey{t.words.source(source), in(limiters, by)}))
-	}
+// SourceState is how a source does at the moment.
+type SourceState struct {
+	Source   string
+	Breaker  string // closed, half-open or open; any other word is not told
+	InFlight int    // answers of the EHR that are waited for or read
 }
 
-// Breaker notes the state of a source's circuit breaker: closed, half-open or
-// open; any other word is not noted.
-func (t *Telemetry) Breaker(ctx context.Context, source, state string) {
+// Watch asks states whenever the numbers are fetched.
+func (t *Telemetry) Watch(states func() []SourceState) error {
 	if t == nil {
-		return
+		return nil
 	}
-	if at := slices.Index(breakers, state); at >= 0 {
-		t.parts.breaker.Record(ctx, int64(at), t.parts.sourceOf.get(t.words.source(source)))
+	p := &t.parts
+	_, err := p.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, s := range states() {
+			of := p.sourceOf.get(t.words.source(s.Source))
+			if at := slices.Index(breakers, s.Breaker); at >= 0 {
+				o.ObserveInt64(p.breaker, int64(at), of)
+			}
+			o.ObserveInt64(p.inFlight, int64(s.InFlight), of)
+		}
+		return nil
+	}, p.breaker, p.inFlight)
+	if err != nil {
+		return fmt.Errorf("telemetry: %w", err)
 	}
+	return nil
 }
 
 // SpansLost counts spans that nobody will see.

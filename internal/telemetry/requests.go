@@ -16,11 +16,13 @@ type requestMeters struct {
 	running   metric.Int64UpDownCounter
 	resources metric.Int64Counter
 	tokens    metric.Int64Counter
+	errors    metric.Int64Counter
 
 	countOf     *labels[requestKey]
 	tookOf      *labels[tookKey]
 	resourcesOf *labels[resourceKey]
 	tokensOf    *labels[tokenKey]
+	errorsOf    *labels[errorKey]
 }
 
 type (
@@ -28,6 +30,7 @@ type (
 	tookKey     struct{ surface, source, interaction, status string }
 	resourceKey struct{ source, outcome, reason string }
 	tokenKey    struct{ grant, result string }
+	errorKey    struct{ surface, source, kind string }
 )
 
 func newRequestMeters(m *maker) requestMeters {
@@ -37,6 +40,7 @@ func newRequestMeters(m *maker) requestMeters {
 		running:   m.running("portico.requests.running", "Requests being answered now"),
 		resources: m.counter("portico.resources", "What happened to resources that came back from an EHR"),
 		tokens:    m.counter("portico.tokens", "Requests to the token endpoint"),
+		errors:    m.counter("portico.errors", "Requests that ended with an error, by its kind"),
 		countOf: newLabels(func(k requestKey) []attribute.KeyValue {
 			return []attribute.KeyValue{
 				attribute.String("surface", k.surface), attribute.String("source", k.source), attribute.String("interaction", k.interaction),
@@ -51,6 +55,9 @@ func newRequestMeters(m *maker) requestMeters {
 		}),
 		resourcesOf: newLabels(func(k resourceKey) []attribute.KeyValue {
 			return []attribute.KeyValue{attribute.String("source", k.source), attribute.String("outcome", k.outcome), attribute.String("reason", k.reason)}
+		}),
+		errorsOf: newLabels(func(k errorKey) []attribute.KeyValue {
+			return []attribute.KeyValue{attribute.String("surface", k.surface), attribute.String("source", k.source), attribute.String("kind", k.kind)}
 		}),
 		tokensOf: newLabels(func(k tokenKey) []attribute.KeyValue {
 			return []attribute.KeyValue{attribute.String("grant", k.grant), attribute.String("result", k.result)}
@@ -77,6 +84,12 @@ func (t *Telemetry) ended(ctx context.Context, f reqctx.Facts, status int, took 
 	}
 	for reason, n := range f.Reasons {
 		m.resources.Add(ctx, int64(n), m.resourcesOf.get(resourceKey{k.source, "withheld", w.reason(reason)}))
+	}
+	if f.Kind != "" {
+		m.errors.Add(ctx, 1, m.errorsOf.get(errorKey{k.surface, k.source, w.reason(f.Kind)}))
+	}
+	if f.Cache != "" {
+		t.Cached(ctx, f.Source, "request", f.Cache)
 	}
 	if f.Route == "/oauth/token" {
 		result := "refused"

@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/internal/telemetry"
 )
@@ -91,9 +92,11 @@ func TestNoWordFromOutsideBecomesALabel(t *testing.T) {
 	end(call, 7)
 	tel.Received(ctx, evil, 7)
 	tel.Cached(ctx, evil, evil, evil)
-	tel.Limited(ctx, evil, evil)
-	tel.Breaker(ctx, "main", evil)
-	tel.Breaker(ctx, evil, "open")
+	if err := tel.Watch(func() []telemetry.SourceState {
+		return []telemetry.SourceState{{Source: evil, Breaker: evil}, {Source: "main", Breaker: evil}, {Source: evil, Breaker: "open"}}
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if text := scrape(t, tel); strings.Contains(strings.ToLower(text), "parker") {
 		t.Error(text)
 	}
@@ -141,8 +144,18 @@ func TestRequestsAreCounted(t *testing.T) {
 	tel.Called(t.Context(), telemetry.Call{Source: "main", Kind: "read", Failed: telemetry.TimedOut}, time.Second)
 	tel.Audited(t.Context(), false)
 	tel.Cached(t.Context(), "main", "redis", "hit")
-	tel.Limited(t.Context(), "main", "app")
-	tel.Breaker(t.Context(), "main", "half-open")
+	observe(tel, nil, 502, func(e *reqctx.Event) {
+		e.SetSource("main")
+		e.SetCache("miss")
+		e.Fail(fault.New(fault.Upstream, "No."))
+	})
+	state := "open"
+	if err := tel.Watch(func() []telemetry.SourceState {
+		return []telemetry.SourceState{{Source: "main", Breaker: state, InFlight: 3}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	state = "half-open"
 	text := scrape(t, tel)
 	for _, want := range []string{
 		`portico_requests_total{interaction="search-type",source="main",status="2xx",surface="fhir",type="Observation"} 3`,
@@ -156,7 +169,8 @@ func TestRequestsAreCounted(t *testing.T) {
 		`portico_upstream_requests_total{kind="read",result="timeout",source="main"} 1`,
 		`portico_audit_writes_total{result="failed"} 1`,
 		`portico_cache_lookups_total{result="hit",source="main",tier="redis"} 1`,
-		`portico_limited_total{by="app",source="main"} 1`,
+		`portico_errors_total{kind="upstream",source="main",surface="fhir"} 1`, `portico_cache_lookups_total{result="miss",source="main",tier="request"} 1`,
+		`portico_upstream_running{source="main"} 3`,
 		`portico_breaker_state{source="main"} 1`,
 		`portico_build_info{`, `version="1.2.3"`, `go_goroutines `,
 	} {
@@ -276,8 +290,9 @@ func TestNoTelemetryIsNoTrouble(t *testing.T) {
 	var tel *telemetry.Telemetry
 	tel.Audited(t.Context(), true)
 	tel.Cached(t.Context(), "", "", "")
-	tel.Limited(t.Context(), "", "")
-	tel.Breaker(t.Context(), "", "open")
+	if err := tel.Watch(nil); err != nil {
+		t.Error(err)
+	}
 	tel.Called(t.Context(), telemetry.Call{}, 0)
 	tel.Received(t.Context(), "", 1)
 	_, end := tel.Calling(t.Context(), telemetry.Call{})

@@ -29,9 +29,8 @@ var (
 	// kinds are what an upstream is asked.
 	kinds        = []string{"read", "vread", "history", "search", "page", "create", "update", "delete", "operation", "file", "metadata", "token"}
 	cacheResults = []string{"hit", "stale", "miss", "bypass", "stored", "shared", "refused", "error"}
-	cacheTiers   = []string{"memory", "redis", "answer"}
+	cacheTiers   = []string{"memory", "redis", "request"}
 	grantTypes   = []string{"authorization_code", "refresh_token", "client_credentials"}
-	limiters     = []string{"app", "patient", "source", "address", "load"}
 	outcomes     = []string{"released", "refused", "absent", "aborted", "failed", "decided", "explained", "granted"}
 	breakers     = []string{"closed", "half-open", "open"}
 )

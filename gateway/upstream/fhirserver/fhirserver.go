@@ -228,6 +228,8 @@ func (s *Server) statusFault(resp *http.Response) error {
 		return fault.Wrap(cause, fault.Unsupported, "The record system does not offer this.")
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return later(fault.Unavailable, "The record system is not available.")
+	case resp.StatusCode == http.StatusGatewayTimeout:
+		return fault.Wrap(cause, fault.UpstreamTimeout, "The record system did not answer in time.")
 	case resp.StatusCode != http.StatusOK:
 		return fault.Wrap(cause, fault.Upstream, "The record system failed.")
 	case !s.isJSON(resp.Header.Get("Content-Type")):

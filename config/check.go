@@ -23,6 +23,7 @@ func (c *Config) check(r *report, env environment) {
 	c.checkProviders(r)
 	c.checkSources(r, env)
 	c.checkApps(r)
+	c.checkCache(r, env)
 	c.checkClients(r, env)
 	c.checkTelemetry(r)
 	oneOf(r, "log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -18,6 +18,8 @@ type Config struct {
 	InsecurePlainHTTP bool               `yaml:"insecure_plain_http"`
 	TrustedProxies    []netip.Prefix     `yaml:"trusted_proxies"`
 	Store             Store              `yaml:"store"`
+	Redis             *Redis             `yaml:"redis"`            // nil: replicas share the store alone
+	Cache             *Cache             `yaml:"cache"`            // nil: nothing is kept of what EHRs answer
 	SealKey           Secret             `yaml:"seal_key"`         // base64 of 32 bytes; see SealKeyBytes
 	SealKeysBefore    []Secret           `yaml:"seal_keys_before"` // open what was sealed before a rotation; see OlderSealKeys
 	Sessions          Sessions           `yaml:"sessions"`
@@ -110,6 +112,8 @@ type Source struct {
 	Limits            SourceLimits  `yaml:"limits"`
 	Attachments       []Attachments `yaml:"attachments"`
 	Write             []Write       `yaml:"write"` // what apps may do there besides reading; default: nothing
+	Cache             SourceCache   `yaml:"cache"`
+	Notify            Notify        `yaml:"notify"`
 }
 
 // Attachments is a place outside FHIRBase where attachments lie.
@@ -279,6 +283,7 @@ func (c *Config) fillIn() {
 	if p := c.Store.Postgres; p != nil && p.MaxConnections == 0 {
 		p.MaxConnections = 16
 	}
+	c.fillInCache()
 	if c.TLS != nil && c.TLS.MinVersion == "" {
 		c.TLS.MinVersion = "1.2"
 	}

@@ -28,6 +28,8 @@ type Checks struct {
 	Scope func(scope string) error
 	// Writable says why apps may never write a resource type; nil: any is good.
 	Writable func(typ string) error
+	// Type says whether a name is a resource type; nil: any is.
+	Type func(name string) bool
 	// Header says why a header may not be sent to an EHR, "" if it may; nil: any may.
 	Header func(name, value string) string
 }

@@ -194,7 +194,7 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 func (x *exchange) remember(r *fhir.Resource) {
 	leads := x.who.Leads(r)
 	if leads {
-		x.src.reach.add(x.who.Patient, "own "+r.Type()+"/"+r.ID(), r.Type())
+		x.src.reach.add(x.era(), "own "+r.Type()+"/"+r.ID(), r.Type())
 		x.rememberFiles(r)
 	}
 	r.Root().Descend(func(n fhir.Node) {

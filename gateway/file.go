@@ -125,7 +125,7 @@ func (g *Gateway) openFile(x *exchange) (*file, error) {
 // in no other form is streamed as it is.
 func (g *Gateway) openAsBinary(x *exchange) (*file, error) {
 	key := "Binary/" + x.file.at.binary
-	if len(x.src.reach.from(x.who.Patient, "raw "+key)) == 0 {
+	if len(x.src.reach.from(x.era(), "raw "+key)) == 0 {
 		if err := g.narrow(x); err != nil {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (g *Gateway) openAsBinary(x *exchange) (*file, error) {
 	case !may:
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
-	x.src.reach.add(x.who.Patient, "raw "+key, "Binary")
+	x.src.reach.add(x.era(), "raw "+key, "Binary")
 	return g.openRaw(x)
 }
 
@@ -176,7 +176,7 @@ func decoded(r *fhir.Resource) (*file, error) {
 // proveFile says whether something of the patient's own that may lead to files,
 // and that the token may read, has an attachment with this very URL.
 func (g *Gateway) proveFile(x *exchange) (bool, error) {
-	for _, from := range x.src.reach.from(x.who.Patient, "file "+x.file.at.url) {
+	for _, from := range x.src.reach.from(x.era(), "file "+x.file.at.url) {
 		if x.who.Covers(from, scope.Read) == guard.Whole {
 			return true, nil
 		}
@@ -210,10 +210,10 @@ func (x *exchange) rememberFiles(r *fhir.Resource) {
 			return
 		}
 		if at.binary == "" {
-			x.src.reach.add(x.who.Patient, "file "+at.url, r.Type())
+			x.src.reach.add(x.era(), "file "+at.url, r.Type())
 		}
 		if mediaType(attachment.Get("contentType").Text()) == "text/html" {
-			x.src.reach.add(x.who.Patient, "html "+at.url, r.Type())
+			x.src.reach.add(x.era(), "html "+at.url, r.Type())
 		}
 	})
 }
@@ -241,7 +241,7 @@ func (g *Gateway) openRaw(x *exchange) (*file, error) {
 		return nil, err
 	}
 	html := mediaType(got.ContentType) == "text/html"
-	if isFHIR(got.ContentType) || html && len(x.src.reach.from(x.who.Patient, "html "+x.file.at.url)) == 0 {
+	if isFHIR(got.ContentType) || html && len(x.src.reach.from(x.era(), "html "+x.file.at.url)) == 0 {
 		_ = got.Body.Close()
 		x.log.Fail(errors.New("gateway: the upstream gave FHIR or a page in place of a file"))
 		return nil, fault.New(fault.NotFound, "Not found.")

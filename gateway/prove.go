@@ -36,7 +36,7 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 		return known, nil
 	}
 	// What leads to files was released to this patient a moment ago.
-	if x.who.Covers(t.Type, scope.Read) == guard.Whole && len(x.src.reach.from(x.who.Patient, "own "+key)) > 0 {
+	if x.who.Covers(t.Type, scope.Read) == guard.Whole && len(x.src.reach.from(x.era(), "own "+key)) > 0 {
 		x.trace.proof("target", t.Type, true, "remembered")
 		return true, nil
 	}

@@ -28,6 +28,7 @@ func (w *wiring) operatorAPI(r *registered, data *gateway.Gateway) (http.Handler
 	routes.HandleFunc("/readyz", w.readyzJSON).Methods(http.MethodGet)
 	w.mountSources(routes)
 	(&explainer{data, countedSink{w.store, w.telemetry}}).mount(routes)
+	routes.Handle("/cache/purge", w.purgeHandler()).Methods(http.MethodPost)
 	routes.NotFoundHandler, routes.MethodNotAllowedHandler = desk, desk // it says so in its own words
 	routes.PathPrefix("/apps").Handler(desk)
 	want := sha256.Sum256([]byte(credential))

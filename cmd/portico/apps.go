@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/upstream/connect"
@@ -36,7 +37,7 @@ func checkScopes(s string) error {
 
 // checks are what the configuration cannot judge itself.
 func checks() config.Checks {
-	return config.Checks{Scope: checkScopes, Header: connect.BadHeader, Writable: writable}
+	return config.Checks{Scope: checkScopes, Type: search.IsResourceType, Header: connect.BadHeader, Writable: writable}
 }
 
 // register puts together where apps come from.
@@ -92,6 +93,8 @@ func adminRoute(path string) string {
 	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
 	case len(parts) == 1 && slices.Contains([]string{"metrics", "explain", "sources", "readyz"}, parts[0]):
 		return "/" + parts[0]
+	case slices.Equal(parts, []string{"cache", "purge"}):
+		return "/cache/purge"
 	case path == "/explain/ticket":
 		return path
 	case len(parts) == 2 && parts[0] == "explain":

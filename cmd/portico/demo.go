@@ -212,6 +212,8 @@ func demoConfig(o demoOptions, at *demoPorts, secret, sqlite string) (*config.Co
 			{ID: demoClient, Name: sampleapp.Name, Owner: sampleapp.Owner, URL: at.url(3), Type: config.ClientPublic, RedirectURIs: []string{at.url(3) + sampleapp.RedirectPath}, LaunchURIs: []string{at.url(3) + sampleapp.LaunchPath}},
 			own,
 		},
+		// A short while: the screen beside the record system changes records there.
+		Cache: &config.Cache{Memory: 32, TTL: 5 * time.Second, StaleIfError: time.Minute},
 		// Whoever can reach loopback may try an app of their own.
 		Registration: config.Registration{Mode: config.RegistrationApproveAll, PerHour: 1000},
 		Outside: config.Outside{

@@ -41,6 +41,7 @@ func commands() []command {
 		{"apps", "list, approve, suspend and add apps at a running server", runApps},
 		{"sources", "whether each EHR answers a running server, and how", runSources},
 		{"explain", "say how a running server decides a request, without a word of the record", runExplain},
+		{"cache", "forget what is kept of a patient or a source at a running server", runCache},
 		{"keys", "list and rotate the keys that sign id_tokens", runKeys},
 		{"verify", "attack the configured EHR as one patient, looking for anything of another", runVerify},
 		{"version", "print the version", runVersion},

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/enroll"
 	"github.com/portico-fhir/portico/gateway/login"
 	"github.com/portico-fhir/portico/gateway/pages"
@@ -62,7 +64,9 @@ type wiring struct {
 	watch       *watch
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
-	parts       []part // that /readyz asks
+	parts       []part                // that /readyz asks
+	redis       redis.UniversalClient // nil: there is none
+	cache       *cache.Cache          // nil: nothing is kept
 }
 
 // build puts Portico together from its configuration. It is the only place
@@ -101,6 +105,12 @@ func (w *wiring) open(ctx context.Context) error {
 		return fmt.Errorf("seal_keys_before: %w", err)
 	}
 	if w.ring, err = seal.NewRing(key, older...); err != nil {
+		return err
+	}
+	if err := w.openRedis(); err != nil {
+		return err
+	}
+	if err := w.openCache(); err != nil {
 		return err
 	}
 	for _, s := range w.cfg.Sources {
@@ -167,6 +177,13 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	apps.server.Mount(r)
 	signIn.Mount(r)
 	drawn.Mount(r)
+	heard, err := w.notifications()
+	if err != nil {
+		return nil, err
+	}
+	if heard != nil {
+		heard.Mount(r)
+	}
 	w.backend.mount(r, w.log)
 	r.HandleFunc("/livez", livez).Methods(http.MethodGet, http.MethodHead)
 	w.parts = append(w.parts, part{"store", w.store.Ping, true})
@@ -287,7 +304,7 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
-		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration,
+		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration, Cache: w.cache,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
 		Limits: w.limits(),
 	})

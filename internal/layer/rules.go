@@ -26,7 +26,7 @@ func layers() []Layer {
 		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore", "fhir/inbound"}},
 		{"decisions and connections", []string{"gateway/guard", "gateway/budget", "gateway/cache", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
-		{"the path and the authorization server", []string{"gateway", "gateway/verify", "smart/authz"}},
+		{"the path and the authorization server", []string{"gateway", "gateway/changes", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},
 		{"wiring", []string{"cmd/portico"}},

@@ -45,6 +45,8 @@ func (r Router) Route(path string) string {
 		return "/static/{file}"
 	case "fhir":
 		return r.fhirRoute(segments)
+	case "notify":
+		return "/notify/{source}"
 	case "oauth", "login":
 		if len(segments) == 3 && segments[1] == "register" {
 			return "/oauth/register/{client}"

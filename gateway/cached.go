@@ -103,8 +103,8 @@ type answered struct {
 // asks with which rights, and each part of the request that is looked at. ok is
 // false when the request is not one that could have been kept.
 func (g *Gateway) question(x *exchange, r *http.Request, path string) (parts []string, ok bool) {
-	if x.cached == nil || refuseOverrides(r) != nil || r.Header.Get("Range") != "" {
-		return nil, false
+	if x.cached == nil || x.trace != nil || refuseOverrides(r) != nil || r.Header.Get("Range") != "" {
+		return nil, false // who asks for a trace wants the steps
 	}
 	method, body := http.MethodGet, []byte(nil)
 	if !isGet(r) {

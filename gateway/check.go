@@ -35,6 +35,10 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 			if one.Mode == "outcome" {
 				continue // the upstream's own remarks stay with the upstream
 			}
+			if x.exhausted() {
+				x.next = []pending{one.at}
+				return
+			}
 			this, said, err := g.examine(x, one)
 			if err != nil {
 				yield(kept{}, err)
@@ -97,12 +101,27 @@ func (x *exchange) wanted(one kept) bool {
 	if !one.match {
 		return true
 	}
-	if also := x.also[one.resource.Type()]; also != nil {
-		if satisfied, err := also.Match(one.resource); !satisfied || err != nil {
+	if filter := x.filters[one.resource.Type()]; filter != nil {
+		if satisfied, err := filter.Match(one.resource); !satisfied || err != nil {
 			return false
 		}
 	}
+	if x.also != nil && !x.also(one.resource) {
+		return false
+	}
 	return !x.early(one.resource.LastUpdated())
+}
+
+// choose is what an operation makes of all that may leave: it takes out, and
+// puts in order, and adds what is judged in the same way.
+func (g *Gateway) choose(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[kept, error] {
+	switch {
+	case x.several:
+		return g.paged(x, in)
+	case x.pick != nil:
+		return x.pick(in)
+	}
+	return in
 }
 
 // release gives the companions of what a partial answer holds.

@@ -38,6 +38,9 @@ func TestEverythingIsTheOwnRecordWithinTheScopes(t *testing.T) {
 		t.Errorf("%+v", events)
 	}
 	typed := h.get("/Patient/alice/$everything?_type=Observation,Goal&_count=10", alice)
+	if head := h.send("HEAD", "/Patient/alice/$everything?_count=2", alice, ""); head.status != 200 || head.body != "" {
+		t.Errorf("HEAD: %d", head.status)
+	}
 	if typed.status != 200 || strings.Count(typed.body, `"fullUrl"`) != 2 {
 		t.Errorf("%s", typed.body)
 	}
@@ -58,7 +61,20 @@ func TestEverythingRefusesWhatItCannotMean(t *testing.T) {
 		{"GET", "/Patient/alice/$everything?_since=yesterday", alice, 400},
 		{"GET", "/Patient/alice/$everything?patient=" + bobID, alice, 400},
 		{"GET", "/Patient/alice/$everything?_format=xml", alice, 406},
-		{"POST", "/Patient/alice/$everything", alice, 405},
+		{"GET", "/Patient/alice/$everything?_type=Observation,Nonsense", alice, 400},
+		{"GET", "/Patient/alice/$everything?_since=2024", alice, 400},
+		{"GET", "/Patient/alice/$everything?start=yesterday", alice, 400},
+		{"GET", "/Patient/alice/$everything?start=gt2024", alice, 400},
+		{"GET", "/Patient/alice/$everything?_type=Patient&end=yesterday", alice, 400},
+		{"GET", "/Patient/alice/$everything?_count=-1", alice, 400},
+		{"GET", "/Patient/alice/$everything?_count=x", alice, 400},
+		{"GET", "/Patient/alice/$everything?_elements=id&_summary=true", alice, 400},
+		{"GET", "/Patient/alice/$everything?_page=AAAA", alice, 404},
+		{"GET", "/Patient/alice/$everything/x", alice, 400},
+		{"GET", "/Patient/..%2f" + bobID + "/$everything", alice, 404},
+		{"GET", "/Patient/" + bobID + "/%24everything", alice, 404},
+		{"PUT", "/Patient/alice/$everything", alice, 405},
+		{"DELETE", "/Patient/alice/$everything", alice, 405},
 		{"GET", "/Observation/alice/$everything", alice, 400},
 		{"GET", "/Patient/alice/x/$everything", alice, 400},
 	} {

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"time"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/fhir/subset"
 	"github.com/portico-fhir/portico/gateway/audit"
@@ -44,9 +46,18 @@ type exchange struct {
 	// place is what links of the answer lead to, below the base, and query what
 	// is asked there when it is no search of one type.
 	place, query string
-	// also is what is asked of each type beside what its plan filters by.
-	also  map[string]*search.Filter
-	since time.Time // _since of a history
+	// filters and also are what is asked of each match beside what its plan
+	// filters by: parameters that the upstream does not know, by type, and what
+	// no parameter says. nil asks nothing.
+	filters map[string]*search.Filter
+	also    func(*fhir.Resource) bool
+	since   time.Time // _since of a history
+	// pick chooses and orders what leaves of all that was kept; nil leaves it.
+	pick   func(iter.Seq2[kept, error]) iter.Seq2[kept, error]
+	page   int        // most matches in one answer of several types; 0 is no limit
+	refers *referrals // what is added of the directory; nil: nothing
+	// unasked are types that the upstream does not let be searched so.
+	unasked []string
 
 	conditions conditions
 	view       subset.View
@@ -82,7 +93,7 @@ func (x *exchange) single() bool {
 }
 
 // counting says whether only a number was asked for.
-func (x *exchange) counting() bool { return len(x.plans) == 1 && x.plans[0].CountOnly }
+func (x *exchange) counting() bool { return len(x.plans) > 0 && x.plans[0].CountOnly }
 
 // counts is what happened to what came back.
 type counts struct{ released, matches, masked, withheld int }
@@ -90,15 +101,17 @@ type counts struct{ released, matches, masked, withheld int }
 // pending is a page of one of the plan's calls that is still to be fetched; a
 // call without URL has not begun.
 type pending struct {
+	Type string `json:"t,omitempty"` // of which plan, when there are several
 	Call int    `json:"c"`
 	URL  string `json:"u"`
+	Skip int    `json:"s,omitempty"` // entries of the page that were given already
 }
 
 func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log := reqctx.From(r.Context())
 	log.SetSource(src.ID)
 	return &exchange{
-		ctx: r.Context(), src: src, up: src.Upstream, log: log, proven: map[string]bool{}, proofs: new(int), total: -1,
+		ctx: r.Context(), src: src, up: src.Upstream, log: log, filters: map[string]*search.Filter{}, proven: map[string]bool{}, proofs: new(int), total: -1,
 		trace: traced(r.Context(), src.ID),
 		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}

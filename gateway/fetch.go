@@ -45,7 +45,7 @@ func (g *Gateway) narrow(x *exchange) error {
 		if x.several && !offers(known, ask.Type) {
 			continue
 		}
-		plan, err := x.who.Narrow(ask, supports(known, ask))
+		plan, err := x.plan(ask, known)
 		if err != nil {
 			return err
 		}
@@ -56,6 +56,17 @@ func (g *Gateway) narrow(x *exchange) error {
 	}
 	x.trace.narrowed(x)
 	return nil
+}
+
+func (x *exchange) plan(ask guard.Ask, known *upstream.Capabilities) (guard.Plan, error) {
+	supports := supports(known, ask)
+	if x.several {
+		var err error
+		if ask, err = x.askable(ask, known, supports); err != nil {
+			return guard.Plan{}, err
+		}
+	}
+	return x.who.Narrow(ask, supports)
 }
 
 // supports asks the upstream's CapabilityStatement. One that says nothing of a
@@ -74,6 +85,10 @@ func supports(known *upstream.Capabilities, ask guard.Ask) guard.Supports {
 func (g *Gateway) fetch(x *exchange) items {
 	x.at("fetch")
 	return func(yield func(item, error) bool) {
+		if x.several {
+			g.inTurn(x, yield)
+			return
+		}
 		if x.resume != nil {
 			g.run(x, x.plans[0], x.resume, yield)
 			return

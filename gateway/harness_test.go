@@ -301,3 +301,27 @@ func nested(path, value string) string {
 	}
 	return fmt.Sprintf("%q:[{%s}]", name, nested(rest, value))
 }
+
+// baseOf gives the base of a house's EHR.
+func baseOf(t testing.TB, h *house) fhir.Base {
+	t.Helper()
+	base, err := fhir.ParseBase(h.origin + "/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base
+}
+
+// ask makes a request that can be given up.
+func (h *house) ask(ctx context.Context, path, bearer string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}

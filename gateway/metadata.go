@@ -141,10 +141,10 @@ func (s *source) resourceOf(typ string, known *upstream.Capabilities) (r4.Capabi
 			res.SupportedProfile = append(res.SupportedProfile, p)
 		}
 	}
-	if typ == "Patient" {
-		res.Operation = []r4.CapabilityStatementRestResourceOperation{{
-			Name: "everything", Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
-		}}
+	for _, op := range operations() {
+		if op.typ == typ && searched { // each is made of searches of ours
+			res.Operation = append(res.Operation, r4.CapabilityStatementRestResourceOperation{Name: op.name[1:], Definition: op.definition})
+		}
 	}
 	if searched {
 		if err := addSearch(&res, typ, known != nil, has); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -143,11 +144,23 @@ func outcome(severity r4.IssueSeverity, code r4.IssueType, text string) ([]byte,
 
 // warnings go with an answer as entries of their own.
 func (x *exchange) warnings() ([][]byte, error) {
-	if len(x.ignored) == 0 {
-		return nil, nil
+	var out [][]byte
+	if len(x.ignored) > 0 {
+		one, err := ignoredOutcome(x.ignored)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
 	}
-	one, err := ignoredOutcome(x.ignored)
-	return [][]byte{one}, err
+	if len(x.unasked) > 0 {
+		one, err := outcome(r4.IssueSeverityWarning, r4.IssueTypeNotSupported,
+			"The record system does not let these types be searched for everything, so they are not in this answer: "+strings.Join(slices.Compact(x.unasked), ", "))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }
 
 // ignoredOutcome is the warning that goes with a search of which parameters

@@ -40,8 +40,11 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	if len(segments) == 0 || segments[0] == "" {
 		return fault.New(fault.MethodNotAllowed, "System-level interactions are not available; ask for one resource type.")
 	}
-	if isEverything(segments) {
-		return g.parseEverything(x, r, segments)
+	if op, found := operationAt(segments); found {
+		return g.parseOperation(x, r, op, segments)
+	}
+	if isAnyType(segments) {
+		return g.parseAnyType(x, r, segments)
 	}
 	if segments, err = outOfCompartment(x, segments); err != nil {
 		return err
@@ -65,7 +68,7 @@ func (g *Gateway) parse(x *exchange, r *http.Request, path string) error {
 	case len(segments) == 2 && segments[1] != "_search" && !notAnID(segments[1]) && isGet(r):
 		return parseRead(x, r, segments[1])
 	case len(segments) > 2, len(segments) == 2 && notAnID(segments[1]):
-		return fault.New(fault.Unsupported, "This interaction is not available; read, search and the versions of a resource are.")
+		return fault.New(fault.Unsupported, "This interaction is not available; read, search, the versions of a resource and a few operations are.")
 	}
 	return fault.New(fault.MethodNotAllowed, "%s is not available here; records can be read and searched.", r.Method)
 }

@@ -48,7 +48,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, src *source, pat
 	// 5. Ask the upstream. What it gives is read as the next steps pull it.
 	found := g.fetch(x)
 	// 6. Judge every resource, whatever was asked.
-	kept := g.check(x, found)
+	kept := g.choose(x, g.check(x, found))
 	// 7. Make it ours: references, links, masked places.
 	answer := g.rewrite(x, kept)
 	// Small answers are held whole, so that an error in the middle of one is

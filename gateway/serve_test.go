@@ -64,7 +64,7 @@ func TestBadRequestsGetTheRightStatusAndAnOperationOutcome(t *testing.T) {
 		{"_summary=text with an include", "GET", "/Observation?_summary=text&_include=Observation:performer", alice, "", nil, 400},
 		{"_summary=count on a read", "GET", "/Observation/observation-alice?_summary=count", alice, "", nil, 400},
 		{"_pretty that is none", "GET", "/Observation/observation-alice?_pretty=yes", alice, "", nil, 400},
-		{"operation", "GET", "/Observation/$lastn", alice, "", nil, 400},
+		{"operation", "GET", "/Observation/$stats", alice, "", nil, 400},
 		{"system search", "GET", "/", alice, "", nil, 405},
 		{"type history", "GET", "/Observation/_history", alice, "", nil, 400},
 		{"system history", "GET", "/_history", alice, "", nil, 405},
@@ -264,7 +264,7 @@ func TestMetadataIsOpenAndTrue(t *testing.T) {
 	if statement.FHIRVersion != "4.0.1" || len(statement.Rest) != 1 || len(statement.Rest[0].Security.Extension) != 1 {
 		t.Fatalf("%s", r.body)
 	}
-	for _, said := range []string{`"code":"batch"`, `"Patient-everything"`} {
+	for _, said := range []string{`"code":"batch"`, `"Patient-everything"`, `"Observation-lastn"`, `"http://hl7.org/fhir/us/core/OperationDefinition/docref"`, `"vread"`, `"history-instance"`, `"readHistory":true`} {
 		if !strings.Contains(strings.ReplaceAll(r.body, "http://hl7.org/fhir/OperationDefinition/", ""), said) {
 			t.Errorf("%s is not stated", said)
 		}

@@ -62,7 +62,7 @@ func TestWhatIsNotAskedForIsCutAfterTheCheck(t *testing.T) {
 func TestPrettyAnswersDifferInWhiteSpaceOnly(t *testing.T) {
 	h := open(t, 64, append(twoRecords(), // streams
 		`{"resourceType":"Observation","id":"n","subject":{"reference":"Patient/alice"},"valueQuantity":{"value":1.00,"x":1E-05},"note":[{"text":"a  \u0041 {[\",:]}  \/"}],"empty":[],"o":{}}`)...)
-	for _, path := range []string{"/Observation/n", "/Observation?_count=1", "/Observation", "/Observation?code=none", "/Observation?_summary=count", "/Patient/alice/_history", "/Observation?_include=Observation:subject"} {
+	for _, path := range []string{"/Observation/n", "/Observation?_count=1", "/Observation", "/Observation?code=none", "/Observation?_summary=count", "/Patient/alice/_history", "/Patient/alice/$everything", "/Patient/alice/*?_count=3", "/Observation?_include=Observation:subject"} {
 		plain := h.get(path, alice)
 		separator := "?"
 		if strings.Contains(path, "?") {

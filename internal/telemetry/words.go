@@ -21,7 +21,7 @@ const maxReasons = 64
 
 var (
 	interactions = []string{
-		"", "unknown", "read", "vread", "history-instance", "search-type", "create", "update", "patch", "delete",
+		"", "unknown", "read", "vread", "history-instance", "search-type", "search-compartment", "create", "update", "patch", "delete",
 		"batch", "$everything", "$docref", "$lastn", "binary", "metadata",
 		"authorization_code", "refresh_token", "client_credentials",
 	}

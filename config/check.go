@@ -22,6 +22,7 @@ func (c *Config) check(r *report, env environment) {
 	c.checkBudgets(r)
 	c.checkProviders(r)
 	c.checkSources(r, env)
+	c.checkProfiles(r, env)
 	c.checkApps(r)
 	c.checkCache(r, env)
 	c.checkClients(r, env)

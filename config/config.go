@@ -26,6 +26,8 @@ type Config struct {
 	Tokens            Tokens             `yaml:"tokens"`
 	IdentityProviders []IdentityProvider `yaml:"identity_providers"`
 	Sources           []Source           `yaml:"sources"`
+	ProfileFiles      []string           `yaml:"profile_files"` // absolute or relative to the configuration file; Load makes them usable
+	Profiles          map[string][]byte  // what stands in them, by path
 	Clients           []Client           `yaml:"clients"`
 	Registration      Registration       `yaml:"registration"`
 	Admin             *Admin             `yaml:"admin"` // nil: no operator's API
@@ -108,6 +110,7 @@ type Source struct {
 	PatientFrom       PatientFrom   `yaml:"patient_from"`
 	Timeout           time.Duration `yaml:"timeout"`
 	MaxPageSize       int           `yaml:"max_page_size"`
+	Profile           string        `yaml:"profile"` // empty: a FHIR R4 server without quirks
 	InsecurePlainHTTP bool          `yaml:"insecure_plain_http"`
 	Limits            SourceLimits  `yaml:"limits"`
 	Attachments       []Attachments `yaml:"attachments"`

@@ -94,7 +94,7 @@ func example(t *testing.T) string {
 	for name, text := range map[string]string{
 		"portico.yaml": string(data), "secrets/seal_key": sealKey + "\n", "secrets/seal_key_before": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDI=", "secrets/idp_client": "idp-secret\r\n",
 		"secrets/south_token": "south-token", "secrets/east_client": "east-secret", "secrets/coast_keys.pem": "x",
-		"tls/east_ca.pem": "x", "tls/east_client.crt": "x", "tls/east_client.key": "x", "secrets/redis": "redis-password", "secrets/north_notify": strings.Repeat("notify", 8), "tls/redis-ca.pem": "x", "secrets/admin": strings.Repeat("admin", 8), "secrets/collector": "Bearer collector", "secrets/north_launch": strings.Repeat("launch-token", 4), "tls/portico.crt": "x", "tls/portico.key": "x", "secrets/key-app.jwks.json": "{}",
+		"tls/east_ca.pem": "x", "tls/east_client.crt": "x", "tls/east_client.key": "x", "secrets/redis": "redis-password", "secrets/north_notify": strings.Repeat("notify", 8), "tls/redis-ca.pem": "x", "secrets/admin": strings.Repeat("admin", 8), "secrets/collector": "Bearer collector", "secrets/north_launch": strings.Repeat("launch-token", 4), "tls/portico.crt": "x", "tls/portico.key": "x", "secrets/key-app.jwks.json": "{}", "profiles/our-ehr.yaml": "name: our-ehr",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

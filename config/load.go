@@ -32,6 +32,9 @@ type Checks struct {
 	Type func(name string) bool
 	// Header says why a header may not be sent to an EHR, "" if it may; nil: any may.
 	Header func(name, value string) string
+	// Profiles says which profiles of EHRs there are, given the operator's files
+	// by path, or what is wrong with these; nil: any name is good.
+	Profiles func(files map[string][]byte) (known func(name string) bool, err error)
 }
 
 // LoadWith is Load with more checks, whose findings stand among the others.

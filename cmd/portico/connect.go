@@ -13,6 +13,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream/connect"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	"github.com/portico-fhir/portico/gateway/upstream/profiles"
 	"github.com/portico-fhir/portico/gateway/upstream/resilience"
 	"github.com/portico-fhir/portico/internal/rate"
 )
@@ -22,7 +23,7 @@ const tokenTimeout = 10 * time.Second
 
 // connect makes the connector to one source's EHR: what asks, then what bounds
 // and repeats, then what signs in and connects. Nothing of it is another source's.
-func (w *wiring) connect(s config.Source, base fhir.Base) (*fhirserver.Server, error) {
+func (w *wiring) connect(s config.Source, base fhir.Base, p *profiles.Profile) (*fhirserver.Server, error) {
 	log := w.log.With("source", s.ID)
 	secure, err := clientTLS(s.TLS, log)
 	if err != nil {
@@ -68,7 +69,7 @@ func (w *wiring) connect(s config.Source, base fhir.Base) (*fhirserver.Server, e
 		return nil, err
 	}
 	w.ways[s.ID] = ways
-	o := fhirserver.Options{Base: base, Timeout: s.Timeout, Transport: ways, Outside: signed.Elsewhere}
+	o := fhirserver.Options{Base: base, Timeout: s.Timeout, Transport: ways, Outside: signed.Elsewhere, Accept: p.HTTP.Accept, MediaTypes: p.HTTP.MediaTypes}
 	for i, a := range s.Attachments {
 		o.Places = append(o.Places, fhirserver.Place{Base: places[i], Credentials: a.Credentials})
 	}

@@ -118,11 +118,18 @@ func (w *wiring) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
-		connector, err := w.connect(s, base)
+		quirk, err := w.profile(s)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
-		w.bases[s.ID], w.upstreams[s.ID], w.versions[s.ID], w.writes[s.ID] = base, connector, connector, connector
+		connector, err := w.connect(s, base, quirk)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.ID, err)
+		}
+		w.bases[s.ID], w.versions[s.ID], w.writes[s.ID] = base, connector, connector
+		if w.upstreams[s.ID], err = unquirked(connector, base, quirk); err != nil {
+			return fmt.Errorf("source %s: %w", s.ID, err)
+		}
 		source, err := w.source(s)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)

@@ -21,7 +21,7 @@ import (
 const (
 	maxNames   = 5000    // files of one folder
 	maxFolder  = 8 << 20 // bytes of a folder's index
-	together   = 8       // files that are read at once
+	together   = 4       // files that are read at once; simple servers queue five connections and drop the sixth
 	headOfFile = 4096    // bytes that tell what a file is
 )
 

@@ -51,7 +51,7 @@ func TestEachEntryOfABatchGoesThePathOfItsOwn(t *testing.T) {
 		{"rooted", getEntry("/Patient/alice"), "400 Bad Request"},
 		{"another source", getEntry(strings.Replace(h.base, "/fhir/ehr", "/fhir/other", 1) + "/Patient/alice"), "400 Bad Request"},
 		{"a batch in the batch", `{"resource":{"resourceType":"Bundle","type":"batch"},"request":{"method":"POST","url":""}}`, "405 Method Not Allowed"},
-		{"a write", `{"resource":{"resourceType":"Observation"},"request":{"method":"PUT","url":"Observation/x"}}`, "405 Method Not Allowed"},
+		{"a write", `{"resource":{"resourceType":"Observation"},"request":{"method":"PUT","url":"Observation/x"}}`, "403 Forbidden"},
 		{"no method", `{"request":{"url":"Patient/alice"}}`, "405 Method Not Allowed"},
 		{"a GET with a body", `{"resource":{"resourceType":"Patient"},"request":{"method":"GET","url":"Patient/alice"}}`, "400 Bad Request"},
 		{"nothing", `{}`, "405 Method Not Allowed"},

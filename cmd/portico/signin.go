@@ -19,7 +19,7 @@ import (
 func (w *wiring) source(s config.Source) (authz.Source, error) {
 	out := authz.Source{
 		ID: s.ID, Name: s.Name, Base: w.cfg.PublicURL + "/fhir/" + s.ID,
-		SignIn: authz.Assurance{ACR: s.SignIn.ACR, AMR: s.SignIn.AMR},
+		SignIn: authz.Assurance{ACR: s.SignIn.ACR, AMR: s.SignIn.AMR}, Writes: letters(s.Write),
 	}
 	if !s.EHRLaunch.Token.IsZero() {
 		digest := sha256.Sum256([]byte(s.EHRLaunch.Token.Reveal()))

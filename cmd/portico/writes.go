@@ -7,6 +7,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/inbound"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/smart/scope"
 )
 
 // writable says why apps may never write a resource type.
@@ -26,6 +27,25 @@ func policy(writes []config.Write) map[string][]guard.Interaction {
 	for _, w := range writes {
 		for _, i := range w.Interactions {
 			out[w.Type] = append(out[w.Type], guard.Interaction(i))
+		}
+	}
+	return out
+}
+
+// letters are the scopes that a policy makes grantable.
+func letters(writes []config.Write) map[string]scope.Access {
+	out := map[string]scope.Access{}
+	for _, w := range writes {
+		for _, i := range w.Interactions {
+			switch guard.Interaction(i) {
+			case guard.Create:
+				out[w.Type] |= scope.Create
+			case guard.Update, guard.Patch:
+				out[w.Type] |= scope.Update
+			case guard.Delete:
+				out[w.Type] |= scope.Delete
+			default:
+			}
 		}
 	}
 	return out

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,5 +50,65 @@ func TestThePolicyIsWhatTheFileSays(t *testing.T) {
 		if err := writable(w.Type); err != nil {
 			t.Errorf("the demo: %s: %v", w.Type, err)
 		}
+	}
+}
+
+// An app that asks for all that there is gets to write what the policy says, sees
+// that in its scopes, and can.
+func TestAnAppWritesIntoItsPatientsRecordInTheDemo(t *testing.T) {
+	d := startDemo(t)
+	app := newApp(t, d, "openid", "fhirUser", "launch/patient", "patient/*.cruds")
+	token := app.exchange(t, newBrowser(t, app.config.RedirectURL).do(http.MethodGet, app.authorizeURL(), nil).signIn("alice").allow().arrived())
+	patient, _ := token.Extra("patient").(string)
+	granted, _ := token.Extra("scope").(string)
+	for _, scope := range []string{"patient/*.rs", "patient/Observation.cud", "patient/DiagnosticReport.c"} {
+		if !slices.Contains(strings.Fields(granted), scope) {
+			t.Errorf("%s is not granted: %s", scope, granted)
+		}
+	}
+	if strings.Contains(granted, "Condition.c") || strings.Contains(granted, "*.c") {
+		t.Errorf("more is granted than can be written: %s", granted)
+	}
+	send := func(method, target, body, ifMatch string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token.AccessToken)
+		req.Header.Set("Content-Type", "application/fhir+json")
+		if ifMatch != "" {
+			req.Header.Set("If-Match", ifMatch)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return resp
+	}
+	base := d.url(0) + "/fhir/demo"
+	weight := `{"resourceType":"Observation","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"29463-7"}]},"effectiveDateTime":"2026-05-06","valueQuantity":{"value":72.50,"unit":"kg","system":"http://unitsofmeasure.org","code":"kg"},"subject":{"reference":"Patient/` + patient + `"}}`
+	made := send(http.MethodPost, base+"/Observation", weight, "")
+	at := made.Header.Get("Location")
+	if made.StatusCode != http.StatusCreated || !strings.HasPrefix(at, base+"/Observation/") {
+		t.Fatalf("%d at %q", made.StatusCode, at)
+	}
+	at, _, _ = strings.Cut(at, "/_history/")
+	if status, body := fetch(t, at, token.AccessToken); status != http.StatusOK || !strings.Contains(body, "72.50") {
+		t.Errorf("read: %d %s", status, body)
+	}
+	_, id, _ := strings.Cut(at, "/Observation/")
+	if status, body := fetch(t, base+"/Provenance?target=Observation/"+id, token.AccessToken); status != http.StatusOK || !strings.Contains(body, `"Patient/`+patient+`"`) || !strings.Contains(body, demoOwnApp) {
+		t.Errorf("Provenance: %d %s", status, body)
+	}
+	if gone := send(http.MethodDelete, at, "", made.Header.Get("ETag")); gone.StatusCode != http.StatusNoContent {
+		t.Errorf("delete: %d", gone.StatusCode)
+	}
+	if other := send(http.MethodPost, base+"/Condition", strings.Replace(weight, "Observation", "Condition", 1), ""); other.StatusCode != http.StatusForbidden {
+		t.Errorf("a type that is not listed: %d", other.StatusCode)
+	}
+	if _, body := fetch(t, base+"/metadata", ""); !strings.Contains(body, `"code":"patch"`) {
+		t.Errorf("metadata does not say so: %s", body)
 	}
 }

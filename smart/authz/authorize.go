@@ -2,6 +2,7 @@ package authz
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func (s *Server) examine(p params, app client.Client) (examined, error) {
 	if n := p.get("nonce"); !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl) {
 		return examined{}, refuse(invalidRequest, "nonce must be text.")
 	}
-	scopes, err := s.grantable(p.get("scope"), app)
+	scopes, err := s.grantable(p.get("scope"), app, source)
 	if err != nil {
 		return examined{}, err
 	}
@@ -272,7 +273,7 @@ func isBase64URL(s string) bool {
 
 // grantable gives what of the scopes asked for may be granted. Others are left
 // out, as RFC 6749 §3.3 allows; the token response says what was granted.
-func (s *Server) grantable(asked string, app client.Client) (scope.Set, error) {
+func (s *Server) grantable(asked string, app client.Client, src Source) (scope.Set, error) {
 	words, err := scope.Words(asked)
 	if err != nil {
 		return scope.Set{}, &Error{Code: invalidScope, Description: "scope has characters that no scope has.", Err: err}
@@ -292,9 +293,8 @@ func (s *Server) grantable(asked string, app client.Client) (scope.Set, error) {
 				out.Others = append(out.Others, name)
 			}
 		}
-		for _, r := range one.Resources {
-			r, ok := s.grantableResource(r)
-			if !ok || (app.Scopes != "" && !allowed.Includes(r)) {
+		for _, r := range s.grantableResources(one.Resources, src) {
+			if app.Scopes != "" && !allowed.Includes(r) {
 				continue
 			}
 			if !slices.ContainsFunc(out.Resources, func(have scope.Resource) bool { return have.String() == r.String() }) {
@@ -318,15 +318,42 @@ func grantableName(name string) bool {
 	return false
 }
 
-// grantableResource narrows to what a patient app may have. Granular scopes are
-// granted as they are asked for, where their parameters are enforced.
-func (s *Server) grantableResource(r scope.Resource) (scope.Resource, bool) {
-	// User level reaches no further than the one patient of the token.
-	if (r.Level != scope.Patient && r.Level != scope.User) || !s.grantablePart(r) {
-		return scope.Resource{}, false
+// grantableResources narrows to what a patient app may have at a source.
+// Granular scopes are granted as they are asked for, where their parameters are
+// enforced.
+func (s *Server) grantableResources(asked []scope.Resource, src Source) []scope.Resource {
+	var out []scope.Resource
+	for _, r := range asked {
+		// User level reaches no further than the one patient of the token.
+		if (r.Level != scope.Patient && r.Level != scope.User) || !s.grantablePart(r) {
+			continue
+		}
+		if r.Type != scope.AnyType && !s.o.KnownType(r.Type) {
+			continue
+		}
+		if one, ok := r.Narrow(s.o.Access | src.Writes[r.Type]); ok {
+			out = append(out, one)
+		}
+		if r.Type == scope.AnyType && len(r.Filter) == 0 {
+			out = append(out, writesOf(r, s.o.Access, src)...)
+		}
 	}
-	if r.Type != scope.AnyType && !s.o.KnownType(r.Type) {
-		return scope.Resource{}, false
+	return out
+}
+
+// writesOf gives what a wildcard means besides reading: the letters that it has
+// for each type that can be written, so that people see which these are.
+func writesOf(r scope.Resource, beside scope.Access, src Source) []scope.Resource {
+	var out []scope.Resource
+	for _, typ := range slices.Sorted(maps.Keys(src.Writes)) {
+		letters := r.Access & src.Writes[typ] &^ beside
+		if letters == 0 {
+			continue
+		}
+		one, err := scope.ParseResource(string(r.Level) + "/" + typ + "." + letters.String())
+		if err == nil {
+			out = append(out, one)
+		}
 	}
-	return r.Narrow(s.o.Access)
+	return out
 }

@@ -43,6 +43,10 @@ type Source struct {
 	SignIn Assurance // how sure every sign-in must be
 	StepUp []StepUp  // and how much surer for some scopes
 
+	// Writes are the letters besides those to read that apps may be granted there,
+	// by resource type.
+	Writes map[string]scope.Access
+
 	LaunchSHA256 []byte // SHA-256 of the credential with which its EHR launches apps; nil: it cannot
 	Style        []byte // JSON object that apps find at smart_style_url; nil: none
 }

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 
@@ -113,6 +114,15 @@ func (s *Server) scopesSupported() []string {
 	return append(out, s.granularSupported()...)
 }
 
+// writesSupported are the scopes to write that a source grants.
+func writesSupported(src Source) []string {
+	var out []string
+	for _, typ := range slices.Sorted(maps.Keys(src.Writes)) {
+		out = append(out, string(scope.Patient)+"/"+typ+"."+src.Writes[typ].String())
+	}
+	return out
+}
+
 func (s *Server) url(path string) string { return s.o.Issuer + path }
 
 // SMARTConfiguration serves the smart-configuration of one source, to be
@@ -127,7 +137,7 @@ func (s *Server) SMARTConfiguration(source string) http.Handler {
 			Issuer: s.o.Issuer, JWKSURI: s.url(pathJWKS), RegistrationEndpoint: s.o.RegistrationEndpoint,
 			AuthorizationEndpoint: s.url(pathAuthorize), TokenEndpoint: s.url(pathToken),
 			IntrospectionEndpoint: s.url(pathIntrospect), RevocationEndpoint: s.url(pathRevoke), PushedEndpoint: s.url(pathPAR),
-			AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: s.scopesSupported(),
+			AuthMethods: authMethods(), AuthAlgorithms: client.AssertionAlgorithms(), GrantTypes: s.grantTypes(), Scopes: append(s.scopesSupported(), writesSupported(src)...),
 			ResponseTypes: []string{"code"}, ChallengeMethods: []string{"S256"}, Capabilities: s.capabilities(src),
 		})
 	}, writeError))

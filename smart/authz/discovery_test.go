@@ -98,6 +98,36 @@ func TestAdvertisedLettersFollowTheOptions(t *testing.T) {
 	}
 }
 
+// A source that takes changes to a type grants the letters for that and no
+// others, also where an app asks by a wildcard; people see each type.
+func TestScopesToWriteAreGrantedWhereTheSourceTakesChanges(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(_ *harness, o *authz.Options) {
+		o.Sources[0].Writes = map[string]scope.Access{"Observation": scope.Create | scope.Update, "Goal": scope.Delete}
+	})
+	if got := h.call(h.request(http.MethodGet, smartPath, nil)).list("scopes_supported"); !slices.Contains(got, "patient/Observation.cu") || !slices.Contains(got, "patient/Goal.d") || slices.Contains(got, "patient/*.cruds") {
+		t.Errorf("scopes_supported %v", got)
+	}
+	for asked, want := range map[string]string{
+		"patient/Observation.cruds":                   "patient/Observation.crus",
+		"patient/Observation.cud patient/Condition.c": "patient/Observation.cu",
+		"patient/Goal.cruds user/Goal.d":              "patient/Goal.rds user/Goal.d",
+		"patient/*.cruds":                             "patient/*.rs patient/Goal.d patient/Observation.cu",
+		"patient/*.read patient/Observation.write":    "patient/*.read patient/Observation.cu",
+		"patient/*.c patient/Observation.rs":          "patient/Observation.c patient/Observation.rs",
+		"patient/Appointment.cruds system/Task.cruds": "patient/Appointment.rs",
+	} {
+		got := h.token(exchange(h.code(func(q url.Values) { q.Set("scope", asked) }), nil))
+		have := strings.Fields(got.text("scope"))
+		slices.Sort(have)
+		wanted := strings.Fields(want)
+		slices.Sort(wanted)
+		if !slices.Equal(have, wanted) {
+			t.Errorf("asked %q, granted %q, want %q", asked, have, wanted)
+		}
+	}
+}
+
 func TestUnknownSourceHasNoConfiguration(t *testing.T) {
 	t.Parallel()
 	h := start(t, nil)

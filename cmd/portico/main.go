@@ -39,6 +39,7 @@ func commands() []command {
 		{"demo", "try it: an EHR, a sign-in, an app and Portico on this machine", runDemo},
 		{"serve", "run the gateway with a configuration file", runServe},
 		{"apps", "list, approve, suspend and add apps at a running server", runApps},
+		{"ready", "whether a running server can serve, as an exit status", runReady},
 		{"sources", "whether each EHR answers a running server, and how", runSources},
 		{"explain", "say how a running server decides a request, without a word of the record", runExplain},
 		{"cache", "forget what is kept of a patient or a source at a running server", runCache},

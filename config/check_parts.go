@@ -138,6 +138,7 @@ func (c *Config) checkSources(r *report, env environment) {
 		checkSourceLimits(r, key+".limits", s)
 		checkWrites(r, key+".write", s.Write)
 		checkPatientFrom(r, key+".patient_from", s.PatientFrom)
+		checkSensitivity(r, key+".sensitivity", s.Sensitivity)
 		checkAttachments(r, key+".attachments", s)
 		between(r, key+".timeout", s.Timeout, time.Second, 5*time.Minute)
 		if s.MaxPageSize < 1 || s.MaxPageSize > 1000 {

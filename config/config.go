@@ -115,6 +115,7 @@ type Source struct {
 	Limits            SourceLimits  `yaml:"limits"`
 	Attachments       []Attachments `yaml:"attachments"`
 	Write             []Write       `yaml:"write"` // what apps may do there besides reading; default: nothing
+	Sensitivity       []Sensitivity `yaml:"sensitivity"`
 	Cache             SourceCache   `yaml:"cache"`
 	Notify            Notify        `yaml:"notify"`
 }
@@ -308,6 +309,11 @@ func (c *Config) fillIn() {
 			s.MaxPageSize = 100
 		}
 		s.Limits.fillIn()
+		for j := range s.Sensitivity {
+			if s.Sensitivity[j].Action == "" {
+				s.Sensitivity[j].Action = ActionWithhold
+			}
+		}
 		if s.Auth.Type == "" {
 			s.Auth.Type = AuthNone
 		}

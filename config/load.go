@@ -30,6 +30,8 @@ type Checks struct {
 	Writable func(typ string) error
 	// Type says whether a name is a resource type; nil: any is.
 	Type func(name string) bool
+	// SensitivitySets are the names that sources' sensitivity may use; nil: any.
+	SensitivitySets []string
 	// Header says why a header may not be sent to an EHR, "" if it may; nil: any may.
 	Header func(name, value string) string
 	// Profiles says which profiles of EHRs there are, given the operator's files

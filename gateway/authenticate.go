@@ -28,7 +28,7 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 		return fault.New(fault.Unauthenticated, "This access token is not valid here.")
 	}
 	x.grant = grant
-	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now}
+	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now, Labels: x.src.Labels}
 	x.log.SetClient(grant.Client)
 	x.trace.asks(grant.Client, scopes)
 	x.event.Client, x.event.Grant, x.event.Patient = grant.Client, grant.ID, grant.Patient

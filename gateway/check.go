@@ -175,6 +175,7 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 	r := one.Resource
 	v, match := one.plan.JudgeFound(r, one.Mode, one.call)
 	said := ruling{match: match, mask: v.Mask, reason: v.Reason}
+	x.noteLabel(one, v)
 	var err error
 	switch v.Decision {
 	case guard.Keep:

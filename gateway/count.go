@@ -62,7 +62,7 @@ func (g *Gateway) countType(ctx context.Context, src *source, patient, typ strin
 	}
 	x := &exchange{
 		ctx: ctx, src: src, up: src.Upstream, log: reqctx.From(ctx), proven: map[string]bool{}, proofs: new(int),
-		who: guard.Who{Patient: patient, Scopes: scope.Set{Resources: scopes}, Base: src.Base, Now: g.now},
+		who: guard.Who{Patient: patient, Scopes: scope.Set{Resources: scopes}, Base: src.Base, Now: g.now, Labels: src.Labels},
 		ask: guard.Ask{Interaction: guard.Search, Type: typ, Query: search.Query{Type: typ, Count: -1, Summary: "count"}},
 	}
 	if err := x.authorise(); err != nil {

@@ -69,6 +69,7 @@ type exchange struct {
 	looked     bool     // whether one is there was looked for
 
 	file   *fileAsk // a file is asked for as it is
+	told   bool     // something was withheld by its label, and that may be said
 	unread bool     // the upstream has the resource, and not as FHIR JSON
 
 	event  audit.Event

@@ -52,6 +52,11 @@ func (g *Gateway) narrow(x *exchange) error {
 		if (ask.Interaction == guard.VRead || ask.Interaction == guard.History) && !x.versioned(known, ask) {
 			plan.Calls = nil
 		}
+		if hidden, err := g.labelled(x); err != nil {
+			return err
+		} else if hidden {
+			plan.Calls = nil
+		}
 		x.plans = append(x.plans, &plan)
 	}
 	x.trace.narrowed(x)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/inbound"
+	"github.com/portico-fhir/portico/fhir/sensitivity"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/guard"
@@ -55,6 +56,8 @@ type Source struct {
 	// Attachments are places outside Base where attachments lie that Files opens.
 	Attachments []fhir.Base
 	PageSize    int // most matches on a page; 0 means 200
+	// Labels say which resources are withheld as sensitive; nil: none.
+	Labels sensitivity.Labels
 	// Writes makes changes; nil: nothing can be changed. Write is what apps may
 	// do with each type, where their scopes cover it; what it does not list they
 	// may not.

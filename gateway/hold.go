@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-
-	"github.com/portico-fhir/portico/internal/fault"
 )
 
 // held is an answer whose beginning, or whole, is in memory.
@@ -51,7 +49,7 @@ func holdRead(x *exchange, next func() (piece, error, bool)) (*held, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, fault.New(fault.NotFound, "Not found.")
+		return nil, x.suppressed()
 	}
 	if x.pretty {
 		p.bytes = indented(p.bytes, "")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -58,7 +59,11 @@ func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, statu
 	if text == "" || kind == fault.Internal {
 		text = "Something went wrong here. The request id in X-Request-Id names it to the operator."
 	}
-	body, encodeErr := outcome(r4.IssueSeverityError, issueType(kind), text)
+	code := issueType(kind)
+	if errors.Is(err, errSuppressed) {
+		code = r4.IssueTypeSuppressed
+	}
+	body, encodeErr := outcome(r4.IssueSeverityError, code, text)
 	if encodeErr != nil {
 		reqctx.From(r.Context()).Fail(encodeErr)
 		body = nil
@@ -155,6 +160,13 @@ func (x *exchange) warnings() ([][]byte, error) {
 	if len(x.unasked) > 0 {
 		one, err := outcome(r4.IssueSeverityWarning, r4.IssueTypeNotSupported,
 			"The record system does not let these types be searched for everything, so they are not in this answer: "+strings.Join(slices.Compact(x.unasked), ", "))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	if x.told && !x.counting() {
+		one, err := suppressedOutcome()
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func checkScopes(s string) error {
 
 // checks are what the configuration cannot judge itself.
 func checks() config.Checks {
-	return config.Checks{Scope: checkScopes, Type: search.IsResourceType, Header: connect.BadHeader, Writable: writable, Profiles: knownProfiles}
+	return config.Checks{Scope: checkScopes, Type: search.IsResourceType, Header: connect.BadHeader, Writable: writable, Profiles: knownProfiles, SensitivitySets: labelSets()}
 }
 
 // register puts together where apps come from.

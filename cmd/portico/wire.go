@@ -304,9 +304,13 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 	}
 	var sources []gateway.Source
 	for _, s := range w.cfg.Sources {
+		withheld, err := labels(s.Sensitivity)
+		if err != nil {
+			return nil, err
+		}
 		sources = append(sources, gateway.Source{
 			ID: s.ID, Name: s.Name, Base: w.bases[s.ID], Upstream: w.upstreams[s.ID], Versions: w.versions[s.ID], Files: w.files[s.ID], Attachments: w.attachments[s.ID], PageSize: s.MaxPageSize,
-			Writes: w.writes[s.ID], Write: policy(s.Write),
+			Writes: w.writes[s.ID], Write: policy(s.Write), Labels: withheld,
 		})
 	}
 	return gateway.New(gateway.Options{

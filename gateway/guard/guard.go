@@ -12,6 +12,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/fhir/sensitivity"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/smart/scope"
 )
@@ -22,6 +23,7 @@ type Who struct {
 	Scopes  scope.Set // as granted
 	Base    fhir.Base // the upstream's base, against which references resolve
 	Now     func() time.Time
+	Labels  sensitivity.Labels // that keep a resource from leaving
 }
 
 func (w Who) whose() compartment.Whose {

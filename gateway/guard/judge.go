@@ -7,6 +7,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/fhir/sensitivity"
 	"github.com/portico-fhir/portico/smart/scope"
 )
 
@@ -34,6 +35,7 @@ type Verdict struct {
 	Reason   string
 	Mask     []fhir.Node      // references to other patients, for Keep and the Prove decisions
 	Targets  []fhir.Reference // ProveTargets
+	Tell     bool             // Withhold: it is the patient's, and its label lets that be told
 }
 
 func withhold(reason string) Verdict { return Verdict{Reason: reason} }
@@ -44,9 +46,19 @@ func (w Who) Judge(r *fhir.Resource) Verdict {
 	return w.judge(r, scope.Read, scope.Search)
 }
 
-// judge wants one of the accesses: a scope to search opens no read, and the
-// other way round.
+// judge withholds what is labelled as sensitive, after all else was decided: of
+// what is somebody else's not even that may be told.
 func (w Who) judge(r *fhir.Resource, accesses ...scope.Access) Verdict {
+	v := w.judgeOwner(r, accesses...)
+	if label := w.Labels.Of(r); v.Decision != Withhold && label != sensitivity.Open {
+		return Verdict{Reason: "sensitive", Tell: label == sensitivity.Tell && v.Reason == "own"}
+	}
+	return v
+}
+
+// judgeOwner wants one of the accesses: a scope to search opens no read, and the
+// other way round.
+func (w Who) judgeOwner(r *fhir.Resource, accesses ...scope.Access) Verdict {
 	rule := compartment.Of(r.Type())
 	switch {
 	case r.ID() == "":

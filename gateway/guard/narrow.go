@@ -27,8 +27,8 @@ type Plan struct {
 	// check and never taken from the upstream.
 	CountOnly bool
 	// Partial: the upstream finds more than may be told of, since only granular
-	// scopes cover the type or versions are asked for. Nothing in the answer may depend on what of it
-	// is withheld: no include that only a withheld match leads to, no page that
+	// scopes cover the type, labels withhold some of it or versions are asked
+	// for. Nothing in the answer may depend on what of it is withheld: no include that only a withheld match leads to, no page that
 	// is there for withheld ones only.
 	Partial bool
 }
@@ -67,7 +67,7 @@ func (w Who) Narrow(a Ask, supports Supports) (Plan, error) {
 		return p, nil
 	}
 	p.CountOnly = a.Query.Summary == "count" || a.Query.Count == 0
-	p.Partial = w.Covers(a.Type, scope.Search) != Whole
+	p.Partial = w.Covers(a.Type, scope.Search) != Whole || len(w.Labels) > 0
 	var err error
 	if p.filter, err = (search.Matcher{Base: w.Base, Now: w.Now}).Compile(a.Query); err != nil {
 		return p, fault.Wrap(err, fault.Invalid, err.Error())

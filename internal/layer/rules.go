@@ -23,7 +23,7 @@ func layers() []Layer {
 	return []Layer{
 		{"foundation", []string{"internal/fault", "internal/reqctx", "internal/handler", "internal/seal", "internal/fetch", "internal/rate", "internal/redisdb", "internal/telemetry", "config", "web"}},
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
-		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "gateway/audit", "gateway/enroll"}},
+		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "fhir/sensitivity", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore", "fhir/inbound"}},
 		{"decisions and connections", []string{"gateway/guard", "gateway/budget", "gateway/cache", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/changes", "gateway/verify", "smart/authz"}},

@@ -13,6 +13,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	"github.com/portico-fhir/portico/internal/demo/ehr"
 	"github.com/portico-fhir/portico/internal/seal"
 )
 
@@ -131,5 +132,61 @@ func TestPlacesForAttachments(t *testing.T) {
 	handle := strings.TrimPrefix(g.handle("/DocumentReference/in", alice), g.base)
 	if r := without.get(handle, alice); r.status != http.StatusNotFound {
 		t.Errorf("%d", r.status)
+	}
+}
+
+// A file that two people may see has a handle for each.
+func TestAHandleIsOfOnePatient(t *testing.T) {
+	h := files(t)
+	h.load(`{"resourceType":"DocumentReference","id":"shared-` + mark + `","subject":{"reference":"Patient/` + bobID + `"},"content":[{"attachment":{"url":"Binary/long"}}]}`)
+	bob := bobID + ":patient/*.rs"
+	his, hers := h.handle("/DocumentReference/shared-"+mark, bob), h.handle("/DocumentReference/long2", alice)
+	if r := h.get(his, bob); r.status != http.StatusOK || his == hers {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	for _, accept := range []string{"*/*", "application/fhir+json"} {
+		if r := h.get(hers, bob, "Accept", accept); r.status != http.StatusNotFound {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
+}
+
+// What the EHR calls FHIR was not judged, wherever it lies.
+func TestFHIRIsNoFile(t *testing.T) {
+	for _, contentType := range []string{"application/fhir+json", "application/json", "application/fhir+xml", "Application/FHIR+JSON; charset=utf-8", "application/fhir+ndjson"} {
+		h := files(t)
+		h.load(`{"resourceType":"Binary","id":"fhir","contentType":"`+contentType+`","data":"e30="}`,
+			`{"resourceType":"DocumentReference","id":"fhir","subject":{"reference":"Patient/alice"},"content":[{"attachment":{"url":"documents/fhir.txt"}}]}`)
+		if r := h.get(h.handle("/DocumentReference/fhir", alice), alice); r.status != http.StatusNotFound {
+			t.Errorf("%s: %d %s", contentType, r.status, r.body)
+		}
+	}
+}
+
+// Handles change while the version does not, so the app is never told that it
+// has the answer already.
+func TestAnAnswerWithHandlesIsAlwaysNew(t *testing.T) {
+	h := files(t)
+	h.load(`{"resourceType":"DocumentReference","id":"v","meta":{"versionId":"3"},"subject":{"reference":"Patient/alice"},"content":[{"attachment":{"url":"Binary/long"}}]}`,
+		`{"resourceType":"Observation","id":"v","meta":{"versionId":"3"},"subject":{"reference":"Patient/alice"}}`)
+	for path, want := range map[string]int{"/DocumentReference/v": 200, "/Observation/v": 304} {
+		if r := h.get(path, alice, "If-None-Match", `W/"3"`); r.status != want {
+			t.Errorf("%s: %d", path, r.status)
+		}
+	}
+}
+
+// The files behind a record cost the EHR one request each while it is known what
+// leads to them.
+func TestAFileCostsTheEHROneRequest(t *testing.T) {
+	h := files(t)
+	handles := []string{h.handle("/DocumentReference/long", alice), h.handle("/DocumentReference/long2", alice)}
+	asked := 0
+	h.ehr.MisbehaveWhen(ehr.AbsoluteURLs, func(*http.Request) bool { asked++; return false })
+	for _, u := range handles {
+		asked = 0
+		if r := h.get(u, alice); r.status != http.StatusOK || asked != 1 {
+			t.Errorf("%d, %d requests", r.status, asked)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/gateway/upstream"
 )
 
 // place says what the URL of an attachment leads to, as seen from one source.
@@ -82,14 +83,16 @@ func (l *locator) locate(text string) target {
 		return target{place: elsewhere} // it leads here already
 	}
 	if relative, below := l.base.Relative(at.url); below {
-		at.relative = relative
-		l.below(&at)
+		at.relative, at.url = relative, l.base.String()+"/"+relative // one way to write each
+		if l.below(&at); at.place == stored && !upstream.Within(l.base, at.url) {
+			at.place, at.binary = closedPlace, "" // the connector would not ask for it
+		}
 		return at
 	}
 	for _, p := range l.places {
 		if relative, below := p.Relative(at.url); below {
-			if path, _, _ := strings.Cut(relative, "?"); plainPath(path) != nil {
-				at.place = stored
+			if path, _, _ := strings.Cut(relative, "?"); plainPath(path) != nil && upstream.Within(p, p.String()+"/"+relative) {
+				at.place, at.url = stored, p.String()+"/"+relative
 			}
 			return at
 		}

@@ -61,6 +61,9 @@ func aRecord(code string) []string {
 		`{"resourceType":"Binary","id":"note","contentType":"text/plain","data":"aHVzaGh1c2g="}`,
 		`{"resourceType":"DocumentReference","id":"plain",` + of + `,"content":[{"attachment":{"contentType":"text/plain","url":"Binary/marked"}}]}`,
 		`{"resourceType":"Binary","id":"marked",` + label(code) + `,"contentType":"text/plain","data":"aHVzaGh1c2g="}`,
+		`{"resourceType":"Provenance","id":"of-bobs",` + label(code) + `,"target":[{"reference":"Condition/bobs"}],"recorded":"2024-01-01T00:00:00Z"}`,
+		`{"resourceType":"Device","id":"bobs",` + label(code) + `,"deviceName":[{"name":"x","type":"other"}]}`,
+		`{"resourceType":"Practitioner","id":"staff",` + label(code) + `,"name":[{"family":"x"}]}`,
 		`{"resourceType":"Condition","id":"bobs",` + label(code) + `,"subject":{"reference":"Patient/bob"},"code":{"text":"hushhush"}}`,
 	}
 }
@@ -152,6 +155,9 @@ func TestTellingSaysNeitherWhichNorHowMany(t *testing.T) {
 		"/Condition/hidden/_history":     false,
 		"/Condition/bobs":                false,
 		"/Condition/none":                false,
+		"/Provenance/of-bobs":            false,
+		"/Device/bobs":                   false,
+		"/Practitioner/staff":            false,
 		"/Provenance/of-hidden":          false,
 		"/AllergyIntolerance":            false,
 	} {

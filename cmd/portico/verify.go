@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/sensitivity"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/verify"
 	"github.com/portico-fhir/portico/smart/token"
@@ -103,10 +105,15 @@ func verifySource(ctx context.Context, cfg *config.Config, o verifyOptions) (*ve
 	if public, err := url.Parse(cfg.PublicURL); err == nil && public.Host != host.Host {
 		hosts = []string{host.Host}
 	}
+	withheld, err := labels(src.Sensitivity)
+	if err != nil {
+		return nil, err
+	}
+	sensitive := func(r *fhir.Resource) bool { return withheld.Of(r) != sensitivity.Open }
 	return verify.Run(ctx, verify.Options{
 		Gateway: a.Handler, Base: cfg.PublicURL + "/fhir/" + src.ID, Bearer: bearer, EHR: a.parts.upstreams[src.ID],
-		Undo: undo,
-		As:   o.as, Not: o.not, Hosts: hosts, Pairs: o.pairs, Now: time.Now,
+		Undo: undo, Sensitive: sensitive,
+		As: o.as, Not: o.not, Hosts: hosts, Pairs: o.pairs, Now: time.Now,
 	})
 }
 

@@ -68,7 +68,7 @@ func families() []family {
 		{18, "owner elements left out", hidden},
 		{19, "versions", versions},
 		{20, "operations", operations},
-		{21, "attachments", attachments},
+		{21, "attachments", otherFiles},
 		{22, "plain reads", reads},
 		{23, "membership", membership},
 		{26, "every type", everyType},
@@ -80,6 +80,7 @@ func families() []family {
 		{36, "tokens that nobody issued", madeUp},
 		{37, "no token", noToken},
 		{38, "bodies of other kinds", bodies},
+		{40, "what its label withholds", labels},
 	}
 }
 
@@ -137,7 +138,7 @@ func pages(a *attack) []request {
 			out = append(out, get("/Observation?%s=%s", name, url.QueryEscape(handle)), get("?%s=%s", name, url.QueryEscape(handle)))
 		}
 	}
-	return out
+	return append(out, tampered(a)...)
 }
 
 func chains(a *attack) []request {
@@ -307,18 +308,6 @@ func operations(a *attack) []request {
 	return append(out, a.eachType(func(typ string) []request {
 		return []request{get("/Patient/%s/%s", a.o.Not, typ), get("/Patient/%s/%s?patient=%s", a.o.As, typ, a.o.Not), get("/%s/$meta", typ)}
 	})...)
-}
-
-func attachments(a *attack) []request {
-	var out []request
-	for _, u := range a.victim.attachments[:min(20, len(a.victim.attachments))] {
-		if relative, ok := strings.CutPrefix(u, "Binary/"); ok {
-			out = append(out, get("/Binary/%s", relative))
-		} else if i := strings.LastIndex(u, "/Binary/"); i >= 0 {
-			out = append(out, get("%s", u[i:]))
-		}
-	}
-	return append(out, get("/Binary"), get("/Binary?_id=x"))
 }
 
 func reads(a *attack) []request {

@@ -31,7 +31,9 @@ type knowledge struct {
 	names       []string // family names and given names
 	birthDate   string
 	attachments []string          // attachment URLs
+	withheld    []string          // Type/id of what a label withholds
 	marks       map[string]string // distinctive text -> what it is
+	sensitive   func(*fhir.Resource) bool
 }
 
 type identifier struct{ system, value string }
@@ -39,8 +41,8 @@ type identifier struct{ system, value string }
 // learn reads a patient's resources from the EHR itself. A type that the EHR
 // does not have teaches nothing; any other failure is an error, since a corpus
 // that was cut short would look like one that found nothing.
-func learn(ctx context.Context, ehr upstream.Reader, patient string) (*knowledge, error) {
-	k := &knowledge{patient: patient, ids: map[string][]string{}, marks: map[string]string{}}
+func learn(ctx context.Context, ehr upstream.Reader, patient string, sensitive func(*fhir.Resource) bool) (*knowledge, error) {
+	k := &knowledge{sensitive: sensitive, patient: patient, ids: map[string][]string{}, marks: map[string]string{}}
 	answer, err := ehr.Read(ctx, "Patient", patient)
 	if err != nil {
 		return nil, fmt.Errorf("reading the Patient: %w", err)
@@ -64,7 +66,7 @@ func learn(ctx context.Context, ehr upstream.Reader, patient string) (*knowledge
 			return nil, err
 		}
 	}
-	return k, nil
+	return k, k.files(ctx, ehr)
 }
 
 func (k *knowledge) search(ctx context.Context, ehr upstream.Reader, typ, by string) error {
@@ -133,11 +135,16 @@ func (k *knowledge) resource(r *fhir.Resource) {
 	for id := range r.Root().At("identifier") {
 		k.identify(id, r.Type())
 	}
-	for a := range r.Root().At("content", "attachment") {
-		if u := a.Get("url").Text(); u != "" {
-			k.attachments = append(k.attachments, u)
-			k.mark(u, "the address of an attachment")
+	for _, path := range [][]string{{"content", "attachment"}, {"presentedForm"}, {"payload", "contentAttachment"}} {
+		for a := range r.Root().At(path...) {
+			if u := a.Get("url").Text(); u != "" && !slices.Contains(k.attachments, u) {
+				k.attachments = append(k.attachments, u)
+				k.mark(u, "the address of an attachment")
+			}
 		}
+	}
+	if k.sensitive != nil && k.sensitive(r) {
+		k.withheld = append(k.withheld, r.Type()+"/"+r.ID())
 	}
 }
 

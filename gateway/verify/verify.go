@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
 )
 
@@ -39,7 +40,9 @@ type Options struct {
 	// at the EHR itself, what turned out to be changed. Bearer then needs
 	// patient/*.cruds.
 	Undo upstream.Writer
-	Now  func() time.Time
+	// Sensitive says of a resource whether its label withholds it; nil: none is.
+	Sensitive func(*fhir.Resource) bool
+	Now       func() time.Time
 }
 
 // Report is what was tried and what was found.
@@ -110,11 +113,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		o.PerType = perType
 	}
 	began := o.Now()
-	victim, err := learn(ctx, o.EHR, o.Not)
+	victim, err := learn(ctx, o.EHR, o.Not, nil)
 	if err != nil {
 		return nil, fmt.Errorf("verify: learning about the patient to look for: %w", err)
 	}
-	own, err := learn(ctx, o.EHR, o.As)
+	own, err := learn(ctx, o.EHR, o.As, o.Sensitive)
 	if err != nil {
 		return nil, fmt.Errorf("verify: learning about the patient who asks: %w", err)
 	}
@@ -124,6 +127,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	a := &attack{o: o, victim: victim, own: own}
 	if err := a.sane(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.ownHandles(ctx); err != nil {
 		return nil, err
 	}
 	report := &Report{As: o.As, Not: o.Not, Began: began, Known: victim.size()}
@@ -156,6 +162,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 type attack struct {
 	o           Options
 	victim, own *knowledge
+	handles     []string // the own links to files, below the base
 }
 
 // sane makes sure that there is something to find and that the token opens the

@@ -99,13 +99,26 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.o.Elsewhere.RoundTrip(bare) //nolint:wrapcheck // as net/http has it
 	}
 	resp, value, err := t.send(req)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || value == "" || !repeatable(req) || !t.o.Credential.Refused(value) {
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || value == "" {
 		return resp, err
+	}
+	// Also after a write, so that the next request has another.
+	if !t.o.Credential.Refused(value) || !repeatable(req) {
+		return resp, nil
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	_ = resp.Body.Close()
 	resp, _, err = t.send(req)
 	return resp, err
+}
+
+// CloseIdleConnections is for http.Client.
+func (t *Transport) CloseIdleConnections() {
+	for _, next := range []http.RoundTripper{t.o.Next, t.o.Elsewhere} {
+		if c, ok := next.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
 }
 
 func repeatable(req *http.Request) bool {

@@ -126,6 +126,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// CloseIdleConnections is for http.Client.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.o.Next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 // repeatable says that asking twice does no harm and needs no body kept: never a
 // write (RFC 9110 §9.2.2 has PUT and DELETE idempotent, but a version that
 // somebody else made in between would be lost).

@@ -327,12 +327,20 @@ func TestNoMoreThanItsPlacesAreEverUsed(t *testing.T) {
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
+	n  int // how often it was looked at
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.n++
 	return c.t
+}
+
+func (c *clock) looks() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
 }
 
 func (c *clock) pass(d time.Duration) {
@@ -444,6 +452,47 @@ func TestAnAnswerThatDripsForeverEnds(t *testing.T) {
 		t.Error("an endless answer looked complete")
 	}
 	until(t, "the place free", func() bool { return e.ways.State().InFlight == 0 })
+}
+
+func TestABodyThatStallsCountsAndOneThatNobodyWantsDoesNot(t *testing.T) {
+	for name, tt := range map[string]struct {
+		overdue bool
+		want    string
+	}{"stalls": {true, "body"}, "not wanted": {false, ""}} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{t: time.Now()}
+			e := begin(t, resilience.Options{Now: c.now, Patience: time.Minute}, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "half")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			})
+			ctx, giveUp := context.WithCancel(t.Context())
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := e.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			half := make([]byte, 4)
+			if _, err := io.ReadFull(resp.Body, half); err != nil {
+				t.Fatal(err)
+			}
+			ended, before := make(chan struct{}), c.looks()
+			go func() { defer close(ended); _, _ = resp.Body.Read(half) }()
+			until(t, "reading", func() bool { return c.looks() > before })
+			if tt.overdue {
+				c.pass(time.Minute)
+			}
+			giveUp()
+			<-ended
+			if s := e.ways.State(); s.LastError != tt.want {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
 }
 
 func TestOptionsThatCannotWorkAreRefused(t *testing.T) {

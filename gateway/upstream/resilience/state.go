@@ -152,7 +152,8 @@ func (t *Transport) hold(ctx context.Context, p *pass, body io.ReadCloser) io.Re
 	return &heldBody{ReadCloser: body, t: t, ctx: ctx, done: func() { stop(); p.release() }}
 }
 
-// heldBody is an answer's body. One that breaks off counts as a failure.
+// heldBody is an answer's body. One that breaks off counts as a failure, and so
+// does one that its reader gave up because nothing more came.
 type heldBody struct {
 	io.ReadCloser
 	t    *Transport
@@ -163,8 +164,9 @@ type heldBody struct {
 
 // Read implements io.Reader.
 func (b *heldBody) Read(p []byte) (int, error) {
+	begun := b.t.o.Now()
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() == nil {
+	if err != nil && !errors.Is(err, io.EOF) && (b.ctx.Err() == nil || b.t.o.Now().Sub(begun) >= b.t.o.Patience/2) {
 		b.once.Do(func() {
 			b.t.health.bad(b.t.o.Now(), "body")
 			b.t.guard.learn(false, false)

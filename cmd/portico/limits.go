@@ -10,14 +10,28 @@ import (
 	"github.com/portico-fhir/portico/internal/rate"
 )
 
-// limits are how often apps may ask.
-func (w *wiring) limits() gateway.Limits {
+// limits are how often apps may ask: of all replicas together when there is Redis,
+// and of each by itself while it is away.
+func (w *wiring) limits() (gateway.Limits, error) {
 	limit := func(b config.Budget) rate.Limit {
 		return rate.Limit{PerSecond: float64(b.PerSecond), Burst: b.Burst}
 	}
-	return gateway.Limits{
+	out := gateway.Limits{
 		Budget: budget.NewMemory(nil), PerApp: limit(w.cfg.Limits.PerApp), PerPatient: limit(w.cfg.Limits.PerPatient),
 	}
+	if w.redis == nil {
+		return out, nil
+	}
+	names, err := w.ring.Derive("budget names")
+	if err != nil {
+		return out, err
+	}
+	together, err := budget.NewRedis(w.redis, names[0])
+	if err != nil {
+		return out, err
+	}
+	out.Budget = budget.NewFallback(together, out.Budget, w.log)
+	return out, nil
 }
 
 // shed puts the limit of requests at once around the routes.

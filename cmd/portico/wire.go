@@ -313,11 +313,15 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 			Writes: w.writes[s.ID], Write: policy(s.Write), Labels: withheld,
 		})
 	}
+	limits, err := w.limits()
+	if err != nil {
+		return nil, err
+	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
 		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration, Cache: w.cache,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
-		Limits: w.limits(),
+		Limits: limits,
 	})
 }
 

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/internal/services"
+	"github.com/portico-fhir/portico/smart/token"
+)
+
+// limitedApp is Portico in front of up with more in its configuration.
+func limitedApp(t *testing.T, up, more string) (*app, string) {
+	t.Helper()
+	t.Setenv("LIMITS_TEST_SEAL", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+	path := filepath.Join(t.TempDir(), "portico.yaml")
+	text := fmt.Sprintf(`
+public_url: http://localhost:8080
+store: {sqlite: p.sqlite}
+seal_key: {env: LIMITS_TEST_SEAL}
+identity_providers: [{id: one, issuer: "http://localhost:1", client_id: portico}]
+sources: [{id: demo, name: Demo, fhir_base: "%s/fhir"}]
+clients: [{id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}]
+%s`, up, more)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.LoadWith(path, checks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := build(t.Context(), cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close(context.Background()) })
+	now := time.Now()
+	secret, digest := token.NewSecret(rand.Reader)
+	_, code := token.NewSecret(rand.Reader)
+	g := token.Grant{
+		ID: "grant", Client: "app", Source: "demo", Patient: "p", PersonIssuer: "iss", PersonSubject: "sub", FHIRUser: "Patient/p",
+		Scopes: "patient/*.rs", AuthTime: now, Created: now, Expires: now.Add(time.Hour),
+	}
+	if err := a.parts.store.CreateGrant(t.Context(), g, token.Code{Digest: code, RedirectURI: "urn:none", Challenge: "none", Expires: now.Add(time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.parts.store.CreateAccess(t.Context(), g.ID, token.Access{Digest: digest, Scopes: g.Scopes, Issued: now, Expires: now.Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	return a, secret
+}
+
+func askAt(a *app, path, bearer string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	w := httptest.NewRecorder()
+	a.Handler.ServeHTTP(w, r)
+	return w
+}
+
+func TestReplicasCountBudgetsTogetherInRedisAndAloneWithoutIt(t *testing.T) {
+	server := services.StartRedis(t)
+	more := fmt.Sprintf("redis: {addresses: [%q]}\nlimits: {per_patient: {per_second: 1, burst: 6}}\n", server.Addr)
+	up := newHospital(t, "x", "", false)
+	one, bearerOne := limitedApp(t, up.URL, more)
+	other, bearerOther := limitedApp(t, up.URL, more)
+	count := func() (n int) {
+		begun := time.Now()
+		for range 12 {
+			for _, r := range []*httptest.ResponseRecorder{askAt(one, "/fhir/demo/Patient/p", bearerOne), askAt(other, "/fhir/demo/Patient/p", bearerOther)} {
+				switch {
+				case r.Code == http.StatusOK:
+					n++
+				case r.Code != http.StatusTooManyRequests || r.Header().Get("Retry-After") == "":
+					t.Fatalf("%d %s", r.Code, r.Body)
+				}
+			}
+		}
+		return n - 2*int(time.Since(begun)/time.Second+1) // what may have come back meanwhile
+	}
+	if n := count(); n > 6 {
+		t.Errorf("%d requests for two replicas with a burst of 6", n)
+	}
+	server.Kill(t)
+	if n := count(); n < 6 || n > 12 {
+		t.Errorf("%d requests for two replicas by themselves", n)
+	}
+}
+
+func TestBeyondTheLimitOfRequestsAtOnceHealthAndMetadataGoOn(t *testing.T) {
+	waiting, leave := make(chan struct{}, 2), make(chan struct{})
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/fhir+json")
+		if strings.HasSuffix(r.URL.Path, "/metadata") {
+			_, _ = w.Write([]byte(`{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}`))
+			return
+		}
+		waiting <- struct{}{}
+		<-leave
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(up.Close)
+	a, bearer := limitedApp(t, up.URL, "limits: {concurrent: 2}\n")
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() { askAt(a, "/fhir/demo/Observation", bearer) })
+		<-waiting
+	}
+	for path, want := range map[string]int{
+		"/fhir/demo/Observation": 503, "/fhir/demo/Patient/metadata": 503, "/oauth/jwks": 503, "/": 503,
+		"/livez": 200, "/readyz": 200, "/fhir/demo/metadata": 200, "/fhir/demo/.well-known/smart-configuration": 200,
+	} {
+		r := askAt(a, path, bearer)
+		if r.Code != want || want == 503 && r.Header().Get("Retry-After") != "1" {
+			t.Errorf("%s: %d, Retry-After %q", path, r.Code, r.Header().Get("Retry-After"))
+		}
+		if strings.HasPrefix(path, "/fhir/") && want == 503 && !strings.Contains(r.Body.String(), `"resourceType":"OperationOutcome"`) {
+			t.Errorf("%s: %s", path, r.Body)
+		}
+	}
+	close(leave)
+	all.Wait()
+}

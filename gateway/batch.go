@@ -143,7 +143,7 @@ func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Requ
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	inner, err := http.NewRequestWithContext(outer.Context(), method, u.String(), body) //nolint:gosec // never sent: it is served by ourselves
+	inner, err := http.NewRequestWithContext(outer.Context(), method, u.String(), body)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "The url of an entry must be relative to this FHIR base.")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/fhir/uscore"
 	"github.com/portico-fhir/portico/gateway/guard"
 )
 
@@ -46,9 +47,16 @@ func TestThePolicyIsWhatTheFileSays(t *testing.T) {
 	if len(got) != 1 || len(got["Observation"]) != 2 || got["Observation"][0] != guard.Create || got["Observation"][1] != guard.Patch {
 		t.Errorf("%v", got)
 	}
+	created := map[string]bool{}
 	for _, w := range demoWrites() {
+		created[w.Type] = slices.Contains(w.Interactions, "create")
 		if err := writable(w.Type); err != nil {
 			t.Errorf("the demo: %s: %v", w.Type, err)
+		}
+	}
+	for _, typ := range uscore.Types() {
+		if slices.Contains(uscore.Interactions(typ), "create") && !created[typ] {
+			t.Errorf("US Core wants create of %s, which the demo's policy does not list", typ)
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package cache_test
 
 import (
+	"errors"
+	"io"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/portico-fhir/portico/gateway/cache/cachetest"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/redisdb"
 	"github.com/portico-fhir/portico/internal/services"
 )
@@ -47,4 +50,13 @@ func TestWithDeadRedis(t *testing.T) {
 	c := connect(t, s)
 	s.Kill(t)
 	cachetest.Run(t, func(*testing.T) cachetest.Tier { return cachetest.Tier{Redis: c, Dead: true} })
+}
+
+// drain reads an answer to its end.
+func drain(a *upstream.Answer, err error) error {
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, a.Body)
+	return errors.Join(err, a.Body.Close())
 }

@@ -427,3 +427,27 @@ func TestMemoryIsBoundedAndFreedByAChange(t *testing.T) {
 		t.Errorf("%d bytes are held of what nobody can be given", got)
 	}
 }
+
+// The same when Redis was there all the time and only did not answer: other
+// replicas go on with what they have until they are told.
+func TestAChangeThatRedisDidNotTakeIsToldLater(t *testing.T) {
+	s := services.StartRedis(t)
+	a, b := cachetest.NewBench(t, cachetest.Tier{Redis: connect(t, s)}), cachetest.NewBench(t, cachetest.Tier{Redis: connect(t, s)})
+	a.Get("ann")
+	b.Get("ann")
+	if err := connect(t, s).Do(t.Context(), "CLIENT", "PAUSE", "1500", "ALL").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Cache.Invalidate(t.Context(), "ehr", "ann"); err == nil {
+		t.Fatal("it says that everybody knows")
+	}
+	a.Up.Say(cachetest.Bundle("second"))
+	if body, _, err := a.Get("ann"); err != nil || body != cachetest.Bundle("second") {
+		t.Errorf("the one that knows gave %q, %v", body, err)
+	}
+	b.Up.Say(cachetest.Bundle("second"))
+	cachetest.Until(t, func() bool {
+		body, status, _ := b.Get("ann")
+		return body == cachetest.Bundle("second") && strings.Contains(status.CacheStatus(), "hit")
+	})
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/portico-fhir/portico/internal/services"
+)
+
+func TestPurgeByTheOperatorAndNotificationByTheEHR(t *testing.T) {
+	s := serveApps(t, "cache: {ttl: 1m}\n")
+	base, credential := s.operatorOf()
+	for name, row := range map[string]struct {
+		bearer, body string
+		status       int
+	}{
+		"no credential":       {"", `{"source":"demo"}`, 401},
+		"an unknown source":   {credential, `{"source":"elsewhere"}`, 404},
+		"no source":           {credential, `{}`, 404},
+		"a patient that none": {credential, `{"source":"demo","patient":"../x"}`, 400},
+		"an unknown member":   {credential, `{"source":"demo","all":true}`, 400},
+		"no JSON":             {credential, `source=demo`, 400},
+		"a patient":           {credential, `{"source":"demo","patient":"123"}`, 200},
+		"everybody":           {credential, `{"source":"demo"}`, 200},
+	} {
+		if status, body := ask(t, http.MethodPost, base+"/cache/purge", row.bearer, row.body); status != row.status {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	if status, _ := ask(t, http.MethodPost, s.base+"/cache/purge", credential, `{"source":"demo"}`); status != http.StatusNotFound {
+		t.Errorf("the public listener purges: %d", status)
+	}
+	code, out, errs := runFor(t, "cache", "purge", "-source", "demo", "-patient", "123", "-config", s.path)
+	if code != 0 || !strings.Contains(out, "forgotten") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, _, errs := runFor(t, "cache", "purge", "-source", "elsewhere", "-config", s.path); code != 1 || !strings.Contains(errs, "no such source") {
+		t.Errorf("%d %q", code, errs)
+	}
+	if code, _, _ := runFor(t, "cache", "purge", "-config", s.path); code != 2 {
+		t.Errorf("without a source: %d", code)
+	}
+	// The source takes no notifications, so the URL is not there.
+	if status, _ := ask(t, http.MethodPost, s.base+"/notify/demo", strings.Repeat("x", 32), ""); status != http.StatusNotFound {
+		t.Errorf("notify: %d", status)
+	}
+}
+
+func TestWithoutACacheThereIsNothingToPurge(t *testing.T) {
+	s := serveApps(t, "")
+	base, credential := s.operatorOf()
+	if status, body := ask(t, http.MethodPost, base+"/cache/purge", credential, `{"source":"demo"}`); status != http.StatusNotFound || !strings.Contains(body, "no cache section") {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestReadyzTellsOfRedis(t *testing.T) {
+	r := services.StartRedis(t)
+	s := serveApps(t, fmt.Sprintf("cache: {ttl: 1m}\nredis: {addresses: [%q]}\n", r.Addr))
+	status, body := ask(t, http.MethodGet, s.base+"/readyz", "", "")
+	if status != http.StatusOK || strings.Contains(body, "redis") {
+		t.Errorf("%d %s", status, body)
+	}
+	r.Kill(t)
+	status, body = ask(t, http.MethodGet, s.base+"/readyz", "", "")
+	if status != http.StatusOK || !strings.Contains(body, "redis") {
+		t.Errorf("%d %s", status, body)
+	}
+}

@@ -293,21 +293,64 @@ func hidden(a *attack) []request {
 	})
 }
 
+// versions asks for old versions of what is the other's, and for those of the
+// own in which something of the other's may stand.
 func versions(a *attack) []request {
-	return append(a.each(func(typ, id string) []request {
-		return []request{get("/%s/%s/_history", typ, id), get("/%s/%s/_history/1", typ, id)}
-	}), append(a.eachType(func(typ string) []request { return []request{get("/%s/_history", typ)} }), get("/_history"))...)
+	out := a.each(func(typ, id string) []request {
+		var missing reply
+		return []request{
+			get("/%s/%s/_history/1", typ, id), get("/%s/%s/_history/2", typ, id), get("/%s/%s/_history?_count=1", typ, id),
+			get("/%s/%s/_history?_since=2000-01-01T00:00:00Z", typ, id), get("/%s/%s/%%5fhistory", typ, id),
+			get("/%s/%s/_history/..%%2f..%%2f%s", typ, a.o.As, id), get("/Patient/%s/%s/%s/_history", a.o.As, typ, id),
+			{method: http.MethodHead, target: "/" + typ + "/" + id + "/_history"},
+			{target: "/" + typ + "/there-is-no-such-id-0/_history", check: func(r reply) string { missing = r; return "" }},
+			{target: "/" + typ + "/" + id + "/_history", check: func(r reply) string {
+				if r.status != missing.status || r.body != missing.body {
+					return "that it has a past: the answer differs from that of a missing one"
+				}
+				return ""
+			}},
+		}
+	})
+	for _, typ := range a.own.types() {
+		for _, id := range a.own.some(typ, 1) {
+			out = append(out, get("/%s/%s/_history", typ, id), get("/%s/%s/_history?_count=1", typ, id), get("/%s/%s/_history/1", typ, id))
+		}
+	}
+	return append(out, append(a.eachType(func(typ string) []request { return []request{get("/%s/_history", typ)} }), get("/_history"))...)
 }
 
+// operations asks for everything, in all the ways in which several things come
+// in one answer, of both patients.
 func operations(a *attack) []request {
 	out := []request{
 		get("/Patient/%s/$everything", a.o.Not), get("/Patient/$everything"), get("/Patient/%s/$everything?_type=Patient,Observation", a.o.As),
+		get("/Patient/%s/$everything?_count=5&start=1900-01-01", a.o.As), get("/Patient/%s/$everything?_type=Practitioner,RelatedPerson,Group,Person", a.o.As),
+		get("/Patient/%s/$everything?patient=%s", a.o.As, a.o.Not), get("/Patient/%s/%%24everything", a.o.Not),
+		get("/Patient/%s/*", a.o.Not), get("/Patient/%s/%%2a", a.o.Not), get("/Patient/%s/*?_type=Appointment,Communication,CareTeam,Group", a.o.As),
+		get("/Patient/%s/*?_id=%s", a.o.As, a.o.Not), get("/Patient/%s/*?patient=%s", a.o.As, a.o.Not),
+		post("/Patient/"+a.o.Not+"/_search", url.Values{"_count": {"5"}}), post("/Patient/"+a.o.As+"/_search", url.Values{"_type": {"Patient,Appointment"}}),
 		get("/$graphql?query={PatientList{id}}"), get("/Observation/$lastn?patient=%s", a.o.Not), get("/DocumentReference/$docref?patient=%s", a.o.Not),
+		get("/Observation/$lastn?max=3"), get("/Observation/$lastn?subject=Patient/%s", a.o.Not), get("/Observation/$lastn?patient=%s&patient=%s", a.o.As, a.o.Not),
+		get("/DocumentReference/$docref?patient=%s&start=1900", a.o.As), get("/DocumentReference/$docref?patient=%s&patient=%s", a.o.As, a.o.Not),
+		a.operate("/DocumentReference/$docref", "patient", "valueId", a.o.Not), a.operate("/DocumentReference/$docref?patient="+a.o.As, "patient", "valueId", a.o.Not),
+		a.operate("/Observation/$lastn", "patient", "valueString", a.o.Not), a.operate("/Patient/"+a.o.Not+"/$everything", "_type", "valueCode", "Patient"),
 		get("/Patient/$export"), get("/$export"), get("/Patient/$match"), get("/$meta"),
 	}
 	return append(out, a.eachType(func(typ string) []request {
-		return []request{get("/Patient/%s/%s", a.o.Not, typ), get("/Patient/%s/%s?patient=%s", a.o.As, typ, a.o.Not), get("/%s/$meta", typ)}
+		return []request{
+			get("/Patient/%s/%s", a.o.Not, typ), get("/Patient/%s/%s?patient=%s", a.o.As, typ, a.o.Not), get("/%s/$meta", typ),
+			get("/Patient/%s/$everything?_type=%s", a.o.Not, typ), get("/Patient/%s/*?_type=%s", a.o.Not, typ),
+		}
 	})...)
+}
+
+// operate calls an operation with one parameter in a Parameters resource.
+func (a *attack) operate(target, name, value, of string) request {
+	return request{
+		method: http.MethodPost, target: target, header: http.Header{"Content-Type": {"application/fhir+json"}},
+		body: fmt.Sprintf(`{"resourceType":"Parameters","parameter":[{"name":%q,%q:%q}]}`, name, value, of),
+	}
 }
 
 func reads(a *attack) []request {

@@ -118,7 +118,7 @@ func (h *hospital) honest(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Options{
-		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector, Files: h.connector, Writes: h.connector, Write: everyWrite()}},
+		PublicURL: "http://portico.test", Sources: []gateway.Source{{ID: "ehr", Name: "EHR", Base: h.base, Upstream: h.connector, Versions: h.connector, Files: h.connector, Writes: h.connector, Write: everyWrite()}},
 		Tokens: oneToken{}, Audit: unwritten{}, Pages: pages, Files: files, SMART: func(string) http.Handler { return http.NotFoundHandler() },
 	})
 	if err != nil {

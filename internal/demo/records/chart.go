@@ -32,6 +32,7 @@ type entry struct {
 	version int       // 0 counts as 1
 	group   string    // resources with one group share a Provenance; "" means typ
 	author  reference // who is said to have written it
+	label   string    // of v3-ActCode, for what is sensitive; "" for none
 }
 
 // id numbers a resource within its unit: p-00001-lab-12.
@@ -51,6 +52,9 @@ func (c *chart) add(e entry, body obj) {
 	meta := obj{{"versionId", fmt.Sprint(max(1, e.version))}, {"lastUpdated", updated(e.at)}}
 	if e.profile != "" {
 		meta = append(meta, field{"profile", list{usCore + e.profile}})
+	}
+	if e.label != "" {
+		meta = append(meta, field{"security", list{code{terminology + "v3-ActCode", e.label, ""}.coding()}})
 	}
 	full := make(obj, 0, len(body)+3)
 	full = append(full, field{"resourceType", e.typ}, field{"id", e.id}, field{"meta", meta})

@@ -39,7 +39,11 @@ func (r *record) conditions() {
 		if !recorded.Before(r.end()) {
 			recorded = r.end().AddDate(0, 0, -1)
 		}
-		r.writeCondition(r.by("Condition", id, problemList, recorded), condition{
+		e := r.by("Condition", id, problemList, recorded)
+		if x.key == "depression" || x.key == "anxiety" {
+			e.label = "PSY" // as the psychiatry of an EHR labels what it writes
+		}
+		r.writeCondition(e, condition{
 			categories: []code{problemItem}, text: x.snomed.display, codes: []code{x.snomed, x.icd}, onset: x.onset, recorded: recorded,
 		})
 	}

@@ -165,13 +165,13 @@ func (c *concern) resource(r *fhir.Resource) {
 
 // named collects the patients at the paths, and says whether there are any.
 func (c *concern) named(r *fhir.Resource, paths []string) bool {
-	any := false
+	found := false
 	for _, path := range paths {
 		for ref := range r.Root().At(strings.Split(path, ".")...) {
 			to := c.base.Resolve(ref.Get("reference").Text())
 			switch {
 			case to.Where == fhir.Local && to.Type == "Patient":
-				any = true
+				found = true
 				c.patients[to.ID] = true
 			case to.Where == fhir.Local && to.Type != "Group":
 			default:
@@ -179,5 +179,5 @@ func (c *concern) named(r *fhir.Resource, paths []string) bool {
 			}
 		}
 	}
-	return any
+	return found
 }

@@ -232,7 +232,7 @@ func TestTheDockerfilesBinaryNeedsNothing(t *testing.T) {
 		t.Skip("needs make test")
 	}
 	binary := filepath.Join(t.TempDir(), "portico")
-	build := exec.CommandContext(t.Context(), "sh", "-c", command[1]+" -o "+binary+" "+command[2]) //nolint:gosec // the command of our own file
+	build := exec.CommandContext(t.Context(), "sh", "-c", command[1]+" -o "+binary+" "+command[2])
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -255,7 +255,7 @@ func TestTheDockerfilesBinaryNeedsNothing(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	t.Logf("%.1f MiB", float64(info.Size())/(1<<20))
-	if out, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "portico ") { //nolint:gosec // built just now
+	if out, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "portico ") {
 		t.Errorf("%s %v", out, err)
 	}
 }

@@ -246,11 +246,13 @@ func newCluster(t *testing.T, store, more string, wrap ...string) *cluster {
 			_ = p.end(syscall.SIGKILL)
 		}
 	})
-	for _, p := range all {
-		p.launch()
-	}
-	for _, p := range all {
-		p.ready()
+	for _, some := range [][]*process{all[:2], all[2:]} { // the replicas at the same moment
+		for _, p := range some {
+			p.launch()
+		}
+		for _, p := range some {
+			p.ready()
+		}
 	}
 	return c
 }
@@ -282,15 +284,24 @@ type consenting struct {
 	pkce string
 }
 
+func (c *cluster) authorizeURL(pkce string) string {
+	return c.public + "/oauth/authorize?" + url.Values{
+		"response_type": {"code"}, "client_id": {"my-app"}, "redirect_uri": {replicaApp}, "scope": {replicaScopes}, "state": {"s"},
+		"aud": {c.public + "/fhir/demo"}, "code_challenge": {oauth2.S256ChallengeFromVerifier(pkce)}, "code_challenge_method": {"S256"},
+	}.Encode()
+}
+
+// begin is what somebody sees who comes from the app.
+func (c *cluster) begin(t *testing.T) (int, string) {
+	t.Helper()
+	b := newBrowser(t, replicaApp).do(http.MethodGet, c.authorizeURL(oauth2.GenerateVerifier()), nil)
+	return b.last.StatusCode, b.body
+}
+
 func (c *cluster) atConsent(t *testing.T, login string) consenting {
 	t.Helper()
 	pkce := oauth2.GenerateVerifier()
-	ask := url.Values{
-		"response_type": {"code"}, "client_id": {"my-app"}, "redirect_uri": {replicaApp}, "scope": {replicaScopes}, "state": {"s"},
-		"aud": {c.public + "/fhir/demo"}, "code_challenge": {oauth2.S256ChallengeFromVerifier(pkce)}, "code_challenge_method": {"S256"},
-	}
-	b := newBrowser(t, replicaApp).do(http.MethodGet, c.public+"/oauth/authorize?"+ask.Encode(), nil).signIn(login)
-	return consenting{b, pkce}
+	return consenting{newBrowser(t, replicaApp).do(http.MethodGet, c.authorizeURL(pkce), nil).signIn(login), pkce}
 }
 
 // tokens is a token response.

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// two are the people of every load, each the other's stranger.
+func (c *cluster) two(t *testing.T) []*patientReader {
+	t.Helper()
+	a, b := c.connect(t, 0, "alice"), c.connect(t, 1, "walter")
+	return []*patientReader{c.expect(t, a, b.Patient), c.expect(t, b, a.Patient)}
+}
+
+func TestFaultsOfTheEHRAreNeverWrongAnswers(t *testing.T) {
+	c, _, _ := newPostgresCluster(t)
+	who := c.two(t)
+	for _, mode := range []string{"hanging", "500", "429", "HTML", "truncated JSON", "wrong Content-Length", "slow drip", "killed"} {
+		t.Run(mode, func(t *testing.T) {
+			l := startLoadAt(&load{refused: map[int]int64{}, pages: mode == "HTML"}, who, c.fhir(0), c.fhir(1))
+			l.more(t, 40)
+			before := l.now()
+			if mode == "killed" {
+				_ = c.ehr.end(syscall.SIGKILL)
+			} else {
+				c.be(mode)
+			}
+			l.more(t, map[bool]int64{true: 60, false: 12}[mode != "slow drip" && mode != "hanging"])
+			during := l.now()
+			if mode == "killed" {
+				c.ehr.start()
+			} else {
+				c.be("")
+			}
+			took := c.recovered(t, who, c.fhir(0), c.fhir(1))
+			l.stop(t, "EHR "+mode, took)
+			if before.Good == 0 || before.Refused+before.Lost > 0 {
+				t.Errorf("before the fault: %+v", before)
+			}
+			if during.Refused+during.Lost == 0 {
+				t.Error("the fault was not noticed by anybody")
+			}
+		})
+	}
+}
+
+func TestTokensGoOnWhileTheProviderIsDown(t *testing.T) {
+	c, _, _ := newPostgresCluster(t)
+	who := c.two(t)
+	l := startLoad(who, c.fhir(0), c.fhir(1))
+	_ = c.idp.end(syscall.SIGKILL)
+	l.more(t, 200)
+	next := c.refresh(t, 0, who[0].Refresh)
+	if next.Status != http.StatusOK {
+		t.Errorf("a refresh while the provider is down: %+v", next)
+	}
+	f := l.stop(t, "identity provider killed", 0)
+	if f.Refused+f.Lost > 0 {
+		t.Errorf("%+v", f)
+	}
+	c.idp.start()
+	took := eventually(t, "sign-in", func() error {
+		status, body := c.begin(t)
+		if status != http.StatusOK || !strings.Contains(body, "password") {
+			return fmt.Errorf("status %d", status)
+		}
+		return nil
+	})
+	t.Logf("people can sign in again after %v", took)
+	c.connect(t, 0, "maria")
+}
+
+// auditedRequests gives the request ids of all events, and fails on a gap.
+func auditedRequests(t *testing.T, driver, at string) map[string]bool {
+	t.Helper()
+	db, err := sql.Open(driver, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	found, err := db.Query(`SELECT seq, request_id FROM audit_events ORDER BY seq`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	out := map[string]bool{}
+	for n := int64(1); found.Next(); n++ {
+		var seq int64
+		var id string
+		if err := found.Scan(&seq, &id); err != nil {
+			t.Fatal(err)
+		}
+		if seq != n {
+			t.Fatalf("event %d has the number %d", n, seq)
+		}
+		out[id] = true
+	}
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// checkAudited wants an event for every answer that arrived.
+func (l *load) checkAudited(t *testing.T, audited map[string]bool) {
+	t.Helper()
+	missing := 0
+	for _, id := range l.answered() {
+		if !audited[id] {
+			missing++
+		}
+	}
+	t.Logf("%d answers arrived, %d of them are not in the audit", len(l.answered()), missing)
+	if missing > 0 || len(l.answered()) == 0 {
+		t.Errorf("%d of %d answers are not in the audit", missing, len(l.answered()))
+	}
+}
+
+func TestAReplicaThatIsKilledUnderLoadLosesNothingThatWasAcknowledged(t *testing.T) {
+	c, _, at := newPostgresCluster(t)
+	who := c.two(t)
+	one, other := startLoad(who, c.fhir(0)), startLoad(who, c.fhir(1))
+	for range 2 {
+		one.more(t, 150)
+		_ = c.each[0].end(syscall.SIGKILL)
+		other.more(t, 100)
+		c.each[0].start()
+	}
+	took := c.recovered(t, who, c.fhir(0), c.fhir(1))
+	one.stop(t, "replica killed twice, seen at it", took)
+	if f := other.stop(t, "replica killed twice, seen at the other", 0); f.Refused+f.Lost > 0 {
+		t.Errorf("the other replica did not go on: %+v", f)
+	}
+	audited := auditedRequests(t, "pgx", at)
+	one.checkAudited(t, audited)
+	other.checkAudited(t, audited)
+}
+
+func TestAReplicaThatIsToldToEndCutsNothingOff(t *testing.T) {
+	c, _, at := newPostgresCluster(t)
+	who := c.two(t)
+	one, other := startLoad(who, c.fhir(0)), startLoad(who, c.fhir(1))
+	one.more(t, 200)
+	if err := c.each[0].end(syscall.SIGTERM); err != nil {
+		t.Errorf("it ended with %v\n%s", err, c.each[0].log.String())
+	}
+	other.more(t, 50)
+	c.each[0].start()
+	took := c.recovered(t, who, c.fhir(0))
+	one.stop(t, "SIGTERM, seen at the replica", took)
+	if one.cut > 0 {
+		t.Errorf("%d answers were cut off", one.cut)
+	}
+	if f := other.stop(t, "SIGTERM, seen at the other", 0); f.Refused+f.Lost > 0 {
+		t.Errorf("the other replica did not go on: %+v", f)
+	}
+	one.checkAudited(t, auditedRequests(t, "pgx", at))
+}
+
+func TestPostgreSQLIsKilledUnderLoad(t *testing.T) {
+	c, p, at := newPostgresCluster(t)
+	who := c.two(t)
+	l := startLoad(who, c.fhir(0), c.fhir(1))
+	l.more(t, 100)
+	p.Kill(t)
+	l.more(t, 100)
+	if f := l.now(); f.Refused == 0 {
+		t.Error("nobody noticed")
+	}
+	if status, body := fetch(t, c.each[0].url()+"/readyz", ""); status != http.StatusServiceUnavailable || body != "store\n" {
+		t.Errorf("/readyz: %d %q", status, body)
+	}
+	p.Start(t)
+	took := c.recovered(t, who, c.fhir(0), c.fhir(1))
+	l.more(t, 50)
+	l.stop(t, "PostgreSQL killed and restarted", took)
+	l.checkAudited(t, auditedRequests(t, "pgx", at))
+}
+
+// A small file system fills up: nothing is released any more that cannot be
+// written down, and with room again everything goes on.
+func TestAFullDiskOfTheAuditReleasesNothing(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("this user cannot mount a small file system: %v %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v %s", err, out)
+		}
+	})
+	c := newCluster(t, fmt.Sprintf("{sqlite: %q}", filepath.Join(dir, "portico.sqlite")), "")
+	who := c.two(t)
+	l := startLoad(who, c.fhir(0), c.fhir(1))
+	l.more(t, 50)
+	filler := filepath.Join(dir, "filler")
+	fill(t, filler)
+	eventually(t, "the disk to be full", func() error {
+		if l.now().Refused == 0 {
+			fill(t, filler)
+			return errors.New("nothing was refused")
+		}
+		return nil
+	})
+	l.more(t, 60)
+	full := startLoad(who, c.fhir(0), c.fhir(1))
+	full.more(t, 60)
+	during := full.now()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	took := c.recovered(t, who, c.fhir(0), c.fhir(1))
+	full.stop(t, "disk of the audit full (SQLite)", took)
+	l.stopping.Store(true)
+	l.workers.Wait()
+	if during.Good > 0 {
+		t.Errorf("%d answers were released on a full disk", during.Good)
+	}
+	audited := auditedRequests(t, "sqlite", filepath.Join(dir, "portico.sqlite"))
+	l.checkAudited(t, audited)
+	full.checkAudited(t, audited)
+}
+
+// fill takes all room that is left.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 16, 1 << 12, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+}

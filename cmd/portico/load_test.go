@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -28,7 +30,8 @@ type figures struct {
 	Requests  int64   // finished, one way or the other
 	Good      int64   // right answers
 	Refused   int64   // errors that say so: 429 and 5xx with an OperationOutcome
-	Lost      int64   // no answer, or one that was cut off
+	Closed    int64   // nobody listens, as a balancer would notice at once
+	Lost      int64   // taken and not answered, or cut off
 	Wrong     int64   // anything else; must be 0
 	RecoverMS float64 // from the end of the fault to right answers for everybody; -1: not measured
 }
@@ -125,7 +128,12 @@ func (l *load) ask(client *http.Client, target string, r *patientReader, want st
 	}
 	req.Header.Set("Authorization", "Bearer "+r.Access)
 	resp, err := client.Do(req)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		l.note(func() { l.f.Closed++ })
+		time.Sleep(5 * time.Millisecond) // the load is bounded
+		return
+	case err != nil:
 		l.note(func() { l.f.Lost++ })
 		return
 	}
@@ -176,7 +184,7 @@ func (l *load) note(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
-	l.f.Requests = l.f.Good + l.f.Refused + l.f.Lost + l.f.Wrong
+	l.f.Requests = l.f.Good + l.f.Refused + l.f.Closed + l.f.Lost + l.f.Wrong
 }
 
 func (l *load) now() figures {
@@ -205,8 +213,8 @@ func (l *load) stop(t *testing.T, fault string, recovered time.Duration) figures
 	l.workers.Wait()
 	f := l.now()
 	f.RecoverMS = float64(recovered.Microseconds()) / 1000
-	t.Logf("%s: %d requests, %d good, %d refused %v, %d lost (%d cut off), %d wrong, right again after %v",
-		fault, f.Requests, f.Good, f.Refused, l.refused, f.Lost, l.cut, f.Wrong, recovered)
+	t.Logf("%s: %d requests, %d good, %d refused %v, %d found nobody, %d lost (%d cut off), %d wrong, right again after %v",
+		fault, f.Requests, f.Good, f.Refused, l.refused, f.Closed, f.Lost, l.cut, f.Wrong, recovered)
 	for i, w := range l.wrong {
 		if i < 5 {
 			t.Errorf("wrong: %s", w)

@@ -341,7 +341,15 @@ func sweep(log *slog.Logger, s *store.Store) (stop func()) {
 			case <-ctx.Done():
 				return
 			case now := <-ticker.C:
-				if err := s.Sweep(ctx, now); err != nil && ctx.Err() == nil {
+				// A replica whose clock is ahead deletes nothing that is good at the others.
+				shared, err := s.Clock(ctx)
+				if err == nil && shared.Before(now) {
+					now = shared
+				}
+				if err == nil {
+					err = s.Sweep(ctx, now)
+				}
+				if err != nil && ctx.Err() == nil {
 					log.Error("deleting what has expired", "error", err)
 				}
 			}

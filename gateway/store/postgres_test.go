@@ -310,3 +310,14 @@ func TestSweepsOfSeveralReplicasGetInNobodysWay(t *testing.T) {
 		sweeps.Wait()
 	})
 }
+
+func TestTheClockIsThatOfTheDatabase(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, on database) {
+		s := on.open(t)
+		before := time.Now()
+		at, err := s.Clock(t.Context())
+		if err != nil || at.Before(before.Add(-time.Minute)) || at.After(time.Now().Add(time.Minute)) {
+			t.Errorf("%v, %v", at, err)
+		}
+	})
+}

@@ -126,6 +126,19 @@ func (s *Store) delete(ctx context.Context, statement string, args ...any) error
 	return nil
 }
 
+// Clock gives the time of the database, which replicas share, or this machine's
+// where there is one machine.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	if !s.write.postgres {
+		return time.Now(), nil
+	}
+	var at time.Time
+	if err := s.read.QueryRowContext(ctx, `SELECT clock_timestamp()`).Scan(&at); err != nil {
+		return time.Time{}, fmt.Errorf("store: clock: %w", err)
+	}
+	return at, nil
+}
+
 func (s *Store) inTx(ctx context.Context, f func(txn) error) error { return s.write.inTx(ctx, f) }
 
 // changed says whether a statement changed a row.

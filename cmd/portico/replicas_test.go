@@ -21,7 +21,6 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/portico-fhir/portico/internal/demo/idp"
 	"github.com/portico-fhir/portico/internal/services"
 )
 

@@ -45,6 +45,7 @@ func commands() []command {
 		{"cache", "forget what is kept of a patient or a source at a running server", runCache},
 		{"keys", "list and rotate the keys that sign id_tokens", runKeys},
 		{"verify", "attack the configured EHR as one patient, looking for anything of another", runVerify},
+		{"probe", "ask the configured EHR what its search can do, and propose a profile", runProbe},
 		{"version", "print the version", runVersion},
 	}
 }

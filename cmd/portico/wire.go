@@ -69,11 +69,15 @@ type wiring struct {
 	cache       *cache.Cache          // nil: nothing is kept
 }
 
+func newWiring(cfg *config.Config, log *slog.Logger) *wiring {
+	return &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}}
+}
+
 // build puts Portico together from its configuration. It is the only place
 // that knows every package. Nothing outside is asked yet: an EHR or a provider
 // that is down does not keep Portico from starting.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	w := &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}}
+	w := newWiring(cfg, log)
 	var err error
 	if w.telemetry, err = newTelemetry(cfg, log); err != nil {
 		return nil, err

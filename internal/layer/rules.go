@@ -25,7 +25,7 @@ func layers() []Layer {
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "fhir/sensitivity", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore", "fhir/inbound"}},
-		{"decisions and connections", []string{"gateway/guard", "gateway/budget", "gateway/cache", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
+		{"decisions and connections", []string{"gateway/guard", "gateway/budget", "gateway/cache", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/probe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/changes", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},
@@ -46,6 +46,9 @@ func peers() []Edge {
 		{"gateway/cache", "gateway/upstream", "the cache is an upstream.Reader over another"},
 		{"gateway/upstream/fhirserver", "gateway/upstream", "a connector implements the interface stated there"},
 		{"gateway/upstream/quirks", "gateway/upstream", "it implements the interface stated there, over another that does"},
+		{"gateway/upstream/probe", "gateway/upstream", "it asks an EHR through the interface stated there"},
+		{"gateway/upstream/probe", "gateway/upstream/profiles", "it proposes one"},
+		{"gateway/upstream/probe", "gateway/upstream/quirks", "it tries what it proposes"},
 		{"gateway/upstream/quirks", "gateway/upstream/profiles", "it works around what a profile says"},
 	}
 }

@@ -44,67 +44,67 @@ const (
 // Profile is what is known of one kind of server. The zero value of each key
 // means what R4 says; a profile that extends another overrides key by key.
 type Profile struct {
-	Name     string          `yaml:"name"`
-	About    string          `yaml:"about"`
-	Extends  string          `yaml:"extends"`
-	HTTP     HTTP            `yaml:"http"`
-	Metadata string          `yaml:"metadata"` // Stated (default) or Absent
-	Offers   []string        `yaml:"offers"`   // with Absent: the types there may be; none named means all of R4
-	IDs      string          `yaml:"ids"`      // regular expression of the ids the server gives; others are not asked for
-	Files    Files           `yaml:"files"`
-	Search   Search          `yaml:"search"`
-	Next     Next            `yaml:"next"`
-	Types    map[string]Type `yaml:"types"`
+	Name     string          `yaml:"name,omitempty"`
+	About    string          `yaml:"about,omitempty"`
+	Extends  string          `yaml:"extends,omitempty"`
+	HTTP     HTTP            `yaml:"http,omitempty"`
+	Metadata string          `yaml:"metadata,omitempty"` // Stated (default) or Absent
+	Offers   []string        `yaml:"offers,omitempty"`   // with Absent: the types there may be; none named means all of R4
+	IDs      string          `yaml:"ids,omitempty"`      // regular expression of the ids the server gives; others are not asked for
+	Files    Files           `yaml:"files,omitempty"`
+	Search   Search          `yaml:"search,omitempty"`
+	Next     Next            `yaml:"next,omitempty"`
+	Types    map[string]Type `yaml:"types,omitempty"`
 }
 
 // HTTP says how requests and answers look.
 type HTTP struct {
-	Accept     string   `yaml:"accept"`      // the Accept header; default application/fhir+json
-	MediaTypes []string `yaml:"media_types"` // of answers that are read as FHIR JSON, beside the usual ones
+	Accept     string   `yaml:"accept,omitempty"`      // the Accept header; default application/fhir+json
+	MediaTypes []string `yaml:"media_types,omitempty"` // of answers that are read as FHIR JSON, beside the usual ones
 }
 
 // Files says where a server that only serves files keeps them: paths below the
 // base with {type} and {id}, tried in order.
 type Files struct {
-	Read []string `yaml:"read"` // default {type}/{id}
-	List []string `yaml:"list"` // default {type}; a Bundle, lines of JSON or a folder's index
+	Read []string `yaml:"read,omitempty"` // default {type}/{id}
+	List []string `yaml:"list,omitempty"` // default {type}; a Bundle, lines of JSON or a folder's index
 }
 
 // Search says how searches differ.
 type Search struct {
-	How       string   `yaml:"how"`       // ByQuery (default), ByList or ByNone
-	Never     []string `yaml:"never"`     // parameters that are sent for no type, _count, _sort, _include and _revinclude among them
-	Unstated  string   `yaml:"unstated"`  // Send (default) or Drop
-	MaxCount  int      `yaml:"max_count"` // the largest _count; 0: no limit is known
-	Patients  string   `yaml:"patients"`  // AsReference or AsID; default: as it comes, R4 allows both
-	Dates     string   `yaml:"dates"`     // AnyDate (default) or DayOnly
-	Modifiers string   `yaml:"modifiers"` // Send (default) or Drop: :exact, :not, :missing and the like
-	OneValue  bool     `yaml:"one_value"` // true: a parameter takes one value, no list with commas
-	PlainID   bool     `yaml:"plain_id"`  // true: _id is not taken beside other parameters
+	How       string   `yaml:"how,omitempty"`       // ByQuery (default), ByList or ByNone
+	Never     []string `yaml:"never,omitempty"`     // parameters that are sent for no type, _count, _sort, _include and _revinclude among them
+	Unstated  string   `yaml:"unstated,omitempty"`  // Send (default) or Drop
+	MaxCount  int      `yaml:"max_count,omitempty"` // the largest _count; 0: no limit is known
+	Patients  string   `yaml:"patients,omitempty"`  // AsReference or AsID; default: as it comes, R4 allows both
+	Dates     string   `yaml:"dates,omitempty"`     // AnyDate (default) or DayOnly
+	Modifiers string   `yaml:"modifiers,omitempty"` // Send (default) or Drop: :exact, :not, :missing and the like
+	OneValue  bool     `yaml:"one_value,omitempty"` // true: a parameter takes one value, no list with commas
+	PlainID   bool     `yaml:"plain_id,omitempty"`  // true: _id is not taken beside other parameters
 }
 
 // Next says what links to further pages look like.
 type Next struct {
-	Relative bool     `yaml:"relative"` // true: they are relative to the page they stand on
-	Aliases  []string `yaml:"aliases"`  // other base URLs that mean the same server
+	Relative bool     `yaml:"relative,omitempty"` // true: they are relative to the page they stand on
+	Aliases  []string `yaml:"aliases,omitempty"`  // other base URLs that mean the same server
 }
 
 // Type says what differs for one resource type.
 type Type struct {
-	How    string            `yaml:"how"`     // as in Search
-	Only   []string          `yaml:"only"`    // the only parameters that are sent, when any is named; beside _id and controls
-	Never  []string          `yaml:"never"`   // added to those of Search
-	Rename map[string]string `yaml:"rename"`  // a parameter by another that means the same or more
-	OneOf  []string          `yaml:"one_of"`  // parameters of which the server wants one beside the patient's
-	FanOut FanOut            `yaml:"fan_out"` // asked when the app gave none of them
-	Always map[string]string `yaml:"always"`  // parameters that are added to every search
+	How    string            `yaml:"how,omitempty"`     // as in Search
+	Only   []string          `yaml:"only,omitempty"`    // the only parameters that are sent, when any is named; beside _id and controls
+	Never  []string          `yaml:"never,omitempty"`   // added to those of Search
+	Rename map[string]string `yaml:"rename,omitempty"`  // a parameter by another that means the same or more
+	OneOf  []string          `yaml:"one_of,omitempty"`  // parameters of which the server wants one beside the patient's
+	FanOut FanOut            `yaml:"fan_out,omitempty"` // asked when the app gave none of them
+	Always map[string]string `yaml:"always,omitempty"`  // parameters that are added to every search
 }
 
 // FanOut is one search for each value, whose results are joined. What has none
 // of the values is not found.
 type FanOut struct {
-	Param  string   `yaml:"param"`
-	Values []string `yaml:"values"`
+	Param  string   `yaml:"param,omitempty"`
+	Values []string `yaml:"values,omitempty"`
 }
 
 // Of gives what holds for a type, the defaults filled in.

@@ -1,6 +1,7 @@
 package profiles_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -126,4 +127,23 @@ func FuzzParse(f *testing.F) {
 			p.Of(typ)
 		}
 	})
+}
+
+func TestTheDocumentedProfileIsOne(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/upstreams.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(page), "```yaml\nname: our-ehr")
+	text, _, closed := strings.Cut(after, "```")
+	if !found || !closed {
+		t.Fatal("there is none")
+	}
+	built, err := profiles.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := built.With(map[string][]byte{"docs": []byte("name: our-ehr" + text)}); err != nil {
+		t.Error(err)
+	}
 }

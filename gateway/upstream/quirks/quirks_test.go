@@ -70,7 +70,7 @@ func through(t *testing.T, base fhir.Base, p *profiles.Profile) upstream.Reader 
 	return r
 }
 
-func named(t *testing.T, name string) *profiles.Profile {
+func named(t testing.TB, name string) *profiles.Profile {
 	t.Helper()
 	set, err := profiles.BuiltIn()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/fhir/clinical"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -124,4 +125,30 @@ func gather(in iter.Seq2[kept, error]) ([]kept, error) {
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+// between keeps what tells of care from start to end, both of which may be
+// missing.
+func (x *exchange) between(start, end string) error {
+	if start == "" && end == "" {
+		return nil
+	}
+	types := make([]string, 0, len(x.asks))
+	for _, ask := range x.asks {
+		types = append(types, ask.Type)
+	}
+	period, err := clinical.Between(types, start, end, search.Matcher{Base: x.who.Base, Now: x.who.Now})
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "start and end take a date or a time.")
+	}
+	x.also = period.Holds
+	return nil
+}
+
+// newestFirst sorts what is kept by its time of care; what has none comes last.
+// Of the same time the order stays.
+func newestFirst(all []kept, names ...string) {
+	slices.SortStableFunc(all, func(a, b kept) int {
+		return clinical.When(b.resource, names...).Compare(clinical.When(a.resource, names...))
+	})
 }

@@ -71,7 +71,7 @@ func alike(t *testing.T, what string, got, want any) {
 }
 
 // checkConfig has portico judge a configuration whose secrets lie in folder.
-func checkConfig(t *testing.T, text, folder string) (secrets []string) {
+func checkConfig(t *testing.T, text, folder string) (secrets, redis []string) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, m := range regexp.MustCompile(regexp.QuoteMeta(folder)+`/([a-z_]+)`).FindAllStringSubmatch(text, -1) {
@@ -91,11 +91,17 @@ func checkConfig(t *testing.T, text, folder string) (secrets []string) {
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, folder, dir)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := config.LoadWith(path, checks()); err != nil {
+	cfg, err := config.LoadWith(path, checks())
+	switch {
+	case err != nil:
 		t.Errorf("portico refuses it: %v", err)
+	case cfg.Store.Postgres == nil || cfg.Redis == nil || cfg.Cache == nil:
+		t.Error("two replicas with it would not share all that they can")
+	default:
+		redis = cfg.Redis.Addresses
 	}
 	slices.Sort(secrets)
-	return slices.Compact(secrets)
+	return slices.Compact(secrets), redis
 }
 
 func TestComposeFileFitsItsConfigurationAndSecrets(t *testing.T) {
@@ -107,7 +113,13 @@ func TestComposeFileFitsItsConfigurationAndSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted := checkConfig(t, string(raw), "/run/secrets")
+	wanted, redis := checkConfig(t, string(raw), "/run/secrets")
+	for _, a := range redis {
+		host, _, _ := strings.Cut(a, ":")
+		for _, name := range []string{"portico-1", "portico-2"} {
+			alike(t, name+" waits for "+host, at(t, docs[0], "services", name, "depends_on", host, "condition"), "service_healthy")
+		}
+	}
 	all, ok := at(t, docs[0], "secrets").(map[string]any)
 	if !ok {
 		t.Fatal("no secrets")
@@ -169,7 +181,11 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 			t.Fatalf("no %s", kind)
 		}
 	}
-	wanted := checkConfig(t, fmt.Sprint(at(t, kinds["ConfigMap"], "data", "portico.yaml")), "/run/secrets/portico")
+	wanted, redis := checkConfig(t, fmt.Sprint(at(t, kinds["ConfigMap"], "data", "portico.yaml")), "/run/secrets/portico")
+	for _, a := range redis {
+		_, port, _ := strings.Cut(a, ":")
+		alike(t, "Redis may be reached", at(t, kinds["NetworkPolicy"], "spec", "egress", 1, "ports", 1, "port"), port)
+	}
 	held, ok := at(t, kinds["Secret"], "stringData").(map[string]any)
 	if !ok {
 		t.Fatal("no data in the Secret")

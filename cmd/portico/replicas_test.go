@@ -33,7 +33,7 @@ const (
 	partKey      = "PORTICO_TEST_SEAL_KEY"
 
 	replicaApp  = "http://localhost:4711/callback"
-	replicaKnow = 30 * time.Second // how long anything may take to be there again
+	replicaKnow = 2 * time.Minute // how long anything may take to be there again
 )
 
 // built is where binary was put, for TestMain.
@@ -85,7 +85,7 @@ sources:
     name: Demo
     fhir_base: %[5]s/fhir
     identity_provider: provider
-    timeout: 2s
+    timeout: 4s
     limits: {open_for: 1s}
 clients:
   - {id: my-app, name: An app, type: public, redirect_uris: ["` + replicaApp + `"]}

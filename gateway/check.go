@@ -176,6 +176,7 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 	v, match := one.plan.JudgeFound(r, one.Mode, one.call)
 	said := ruling{match: match, mask: v.Mask, reason: v.Reason}
 	x.noteLabel(one, v)
+	old := one.plan.Ask.Interaction == guard.VRead || one.plan.Ask.Interaction == guard.History
 	var err error
 	switch v.Decision {
 	case guard.Keep:
@@ -187,13 +188,15 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 	case guard.ProveReach:
 		if said.passed, err = g.proveReach(x, r.Type(), r.ID()); !said.passed {
 			said.reason = "unproven-reach"
+		} else if old {
+			said.passed, err = g.isNow(x, r)
 		}
 	case guard.Withhold:
 	}
 	if err != nil || !said.passed {
 		return ruling{reason: said.reason}, err
 	}
-	if old := one.plan.Ask.Interaction == guard.VRead || one.plan.Ask.Interaction == guard.History; old {
+	if old {
 		return said, nil // what was so then proves nothing of now
 	}
 	x.confirmCache()

@@ -67,6 +67,7 @@ type exchange struct {
 	passed     bool     // a version of the resource asked for may be read
 	repeated   bool     // answered from what was kept as it left
 	looked     bool     // whether one is there was looked for
+	now        []byte   // the resource as it is today, empty when there is none; nil while nobody has looked
 
 	file   *fileAsk // a file is asked for as it is
 	told   bool     // something was withheld by its label, and that may be said

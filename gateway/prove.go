@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
@@ -65,6 +68,18 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 // proveReach says whether something of the patient's own, which the token may
 // read, points to the resource: from what was seen lately, else by searching.
 func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
+	key := "reach " + typ + "/" + id
+	if known, ok := x.proven[key]; ok { // each version of a history asks
+		return known, nil
+	}
+	ok, err := g.findReach(x, typ, id)
+	if err == nil && x.depth < maxProofDepth && len(x.proven) < maxProven {
+		x.proven[key] = ok
+	}
+	return ok, err
+}
+
+func (g *Gateway) findReach(x *exchange, typ, id string) (bool, error) {
 	// What was seen tells of the type only: of one that is covered in part, the
 	// very resource that points here must be found again.
 	for _, from := range x.src.reach.from(x.era(), typ+"/"+id) {
@@ -121,22 +136,45 @@ func (g *Gateway) searchPointer(x *exchange, ask guard.Ask, proves func(*fhir.Re
 	return false, nil
 }
 
-// sameWork lets a read that gives nothing cost the upstream what it costs to find
-// that nothing may be given: otherwise the time an answer takes would tell a
+// sameWork lets a request that gives nothing cost the upstream what it costs to
+// find that nothing may be given: otherwise the time an answer takes would tell a
 // foreign resource, whose reach had to be looked for, from a missing one.
 func (g *Gateway) sameWork(x *exchange) error {
-	if x.depth > 0 || x.unread || !x.single() || len(x.proven) > 0 || *x.proofs > 0 {
+	if x.depth > 0 || x.unread || !x.namesOne() {
 		return nil
 	}
-	var err error
+	if x.ask.Interaction == guard.History && !x.passed {
+		if err := g.lookForVersion(x); err != nil {
+			return err
+		}
+	}
+	if len(x.proven) > 0 || *x.proofs > 0 {
+		return nil
+	}
+	id, err := cmp.Or(x.ask.ID, "none"), error(nil)
 	switch compartment.Of(x.ask.Type).Class {
 	case compartment.Reached:
-		_, err = g.proveReach(x, x.ask.Type, x.ask.ID)
+		_, err = g.proveReach(x, x.ask.Type, id)
 	case compartment.Through:
-		_, err = g.proveOne(x, fhir.Reference{Type: x.ownType(), ID: x.ask.ID})
+		_, err = g.proveOne(x, fhir.Reference{Type: x.ownType(), ID: id})
 	default: // is fetched as a narrowed search, or by one read
 	}
 	return err
+}
+
+// namesOne says whether a request names something that may be somebody else's,
+// and so asks whether it is there: by its id, or by what a search of types that
+// the patient does not find is anchored to.
+func (x *exchange) namesOne() bool {
+	switch {
+	case x.several || x.resume != nil:
+		return false
+	case x.ask.Interaction == guard.Search:
+		return slices.ContainsFunc(x.ask.Query.Params, func(p search.Param) bool {
+			return slices.Contains(compartment.Of(x.ask.Type).Anchors, p.Definition.Name)
+		})
+	}
+	return true
 }
 
 // ownType gives a type that the token may read and that is read as most are.

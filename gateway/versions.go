@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -137,25 +138,48 @@ func (g *Gateway) judgeGone(x *exchange, one item) (bool, error) {
 	if x.passed || x.depth > 0 {
 		return x.passed, nil
 	}
-	// The answer may hold none: an earlier page did, or a later one does.
+	err := g.lookForVersion(x)
+	return x.passed && err == nil, err
+}
+
+// lookForVersion looks once for a version that may leave in all of the history:
+// the answer may hold none when an earlier page did, or a later one does.
+func (g *Gateway) lookForVersion(x *exchange) error {
 	if x.looked {
-		return false, nil
+		return nil
 	}
 	x.looked = true
 	ask := x.ask
 	ask.Query.Count = -1
 	sub := x.sub(ask)
 	if err := g.narrow(sub); err != nil {
-		return false, failure(err)
+		return failure(err)
 	}
 	for _, err := range g.check(sub, g.fetch(sub)) {
 		if err != nil {
-			return false, failure(err)
+			return failure(err)
 		}
 		x.passed = true
 		break
 	}
-	return x.passed, nil
+	return nil
+}
+
+// isNow says whether a version is what is there now, byte for byte: not every
+// record says which version that is. What leads to a resource leads to what it is
+// today; whose a device or a file was that was used again, no version says.
+func (g *Gateway) isNow(x *exchange, r *fhir.Resource) (bool, error) {
+	if x.now == nil {
+		x.now = []byte{}
+		one, _, err := g.readNow(x, r.Type(), r.ID())
+		switch {
+		case err == nil:
+			x.now = one.resource.Bytes()
+		case fault.KindOf(err) != fault.NotFound:
+			return false, failure(err)
+		}
+	}
+	return bytes.Equal(x.now, r.Bytes()), nil
 }
 
 // existed is an error when nothing of a resource's history may be told, and the

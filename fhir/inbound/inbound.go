@@ -151,6 +151,8 @@ func (w *walk) object(n fhir.Node, at place) {
 		w.refuse("A resource with implicitRules is not taken: nobody here could tell what it means.")
 	case n.Get("resourceType").Exists() && !at.root && !at.contained:
 		w.refuse("A resource may hold others in contained alone.")
+	case (at.root || at.contained) && n.Get("reference").Exists():
+		w.refuse(whereReferences) // no resource has such an element, and who looks for references would find it
 	case at.contained && n.Get("contained").Exists():
 		w.refuse("A contained resource may contain none itself.")
 	case !at.root && !at.contained:

@@ -30,7 +30,7 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 	x.grant = grant
 	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now, Labels: x.src.Labels}
 	x.log.SetClient(grant.Client)
-	x.trace.asks(grant.Client, scopes)
+	x.trace.Asks(grant.Client, scopes)
 	x.event.Client, x.event.Grant, x.event.Patient = grant.Client, grant.ID, grant.Patient
 	x.event.PersonIss, x.event.PersonSub = grant.PersonIssuer, grant.PersonSubject
 	return nil
@@ -54,10 +54,10 @@ func (x *exchange) authorise() error {
 	x.at("authorise")
 	if !x.several {
 		x.asks = []guard.Ask{x.ask}
-		x.trace.authorised(x.who, x.asks)
+		x.trace.Authorised(x.who, x.asks)
 		return x.who.Authorise(x.ask)
 	}
-	x.trace.authorised(x.who, x.asks)
+	x.trace.Authorised(x.who, x.asks)
 	var refused error
 	x.asks = slices.DeleteFunc(x.asks, func(a guard.Ask) bool {
 		err := x.who.Authorise(a)

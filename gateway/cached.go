@@ -204,5 +204,5 @@ func (x *exchange) tellCache() {
 		class = "answer"
 	}
 	x.log.SetCache(s.Word())
-	x.trace.cached(class, s.Word(), s.Seconds())
+	x.trace.Cached(class, s.Word(), s.Seconds())
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
 )
 
@@ -16,7 +17,7 @@ type kept struct {
 	match    bool // a match of the search, not an include
 	change   change
 	at       pending // where it was found
-	note     *ExplainedEntry
+	note     *explain.Entry
 }
 
 // check is step 6: every resource is judged, whatever was asked. What is not
@@ -49,7 +50,7 @@ func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 				continue
 			}
 			if !x.wanted(this) {
-				x.trace.entry(x, one, "left-out", "unwanted")
+				x.noted(one, "left-out", "unwanted")
 				continue
 			}
 			if this.match {
@@ -138,7 +139,7 @@ func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error)
 		x.counts.withheld++
 		if x.depth == 0 {
 			x.log.Withhold("unjoined")
-			x.trace.withdraw(one.note, "unjoined")
+			x.trace.Withdraw(one.note, "unjoined")
 		}
 	}
 }
@@ -147,19 +148,28 @@ func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error)
 // word.
 func (x *exchange) withhold(one item, reason string) {
 	x.counts.withheld++
-	x.trace.entry(x, one, "withheld", reason)
+	x.noted(one, "withheld", reason)
 	if x.depth == 0 { // what a proof passes over is nothing that was asked
 		x.log.Withhold(reason)
 	}
 }
 
 // keeps notes for a trace what is kept.
-func (x *exchange) keeps(one item, mask []fhir.Node, reason string) *ExplainedEntry {
+func (x *exchange) keeps(one item, mask []fhir.Node, reason string) *explain.Entry {
 	became := "kept"
 	if len(mask) > 0 {
 		became = "masked"
 	}
-	return x.trace.entry(x, one, became, reason)
+	return x.noted(one, became, reason)
+}
+
+// noted notes for a trace what became of a resource.
+func (x *exchange) noted(one item, became, reason string) *explain.Entry {
+	typ := ""
+	if one.Resource != nil {
+		typ = one.Resource.Type()
+	}
+	return x.trace.Entry(explain.Place{From: one.from, Position: one.position, Mode: one.Mode, Proof: x.depth > 0}, typ, became, reason)
 }
 
 // ruling is what becomes of one resource.

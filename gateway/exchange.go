@@ -11,6 +11,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/subset"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/cache"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -75,7 +76,7 @@ type exchange struct {
 
 	event  audit.Event
 	log    *reqctx.Event
-	trace  *trace // nil: nobody asked for one
+	trace  *explain.Trace // nil: nobody asked for one
 	counts counts
 	proven map[string]bool // Type/id -> may be read with this token
 	proofs *int            // fetches made to prove something, proofs of proofs included
@@ -114,7 +115,7 @@ func (g *Gateway) begin(r *http.Request, src *source) *exchange {
 	log.SetSource(src.ID)
 	return &exchange{
 		ctx: r.Context(), src: src, up: src.Upstream, log: log, filters: map[string]*search.Filter{}, proven: map[string]bool{}, proofs: new(int), total: -1,
-		trace: traced(r.Context(), src.ID),
+		trace: explain.Begin(r.Context(), src.ID),
 		event: audit.Event{RequestID: log.ID(), Source: src.ID, Interaction: "unknown"},
 	}
 }
@@ -125,8 +126,12 @@ func (x *exchange) tell() {
 	if x.event.Type != "" {
 		x.log.SetType(x.event.Type)
 	}
-	x.trace.ends(x)
-	if x.trace.discards() {
+	x.trace.Ends(explain.End{
+		Interaction: x.event.Interaction, Type: x.event.Type, Status: x.event.Status,
+		Released: x.counts.released, Masked: x.counts.masked, Withheld: x.counts.withheld,
+		Page: x.resume != nil, NextPage: len(x.next) > 0,
+	})
+	if x.trace.Discards() {
 		return
 	}
 	x.log.Count(x.counts.released, x.counts.masked, x.counts.withheld)
@@ -135,13 +140,13 @@ func (x *exchange) tell() {
 // at notes for a trace how far the request has come.
 func (x *exchange) at(step string) {
 	if x.depth == 0 {
-		x.trace.step(step)
+		x.trace.Step(step)
 	}
 }
 
 // ends notes for a trace why the request ends, and gives that on.
 func (x *exchange) ends(err error) error {
-	x.trace.fails(x, err)
+	x.trace.Fails(x.event.Type, err, statusOf(err))
 	return err
 }
 

@@ -1,275 +1,174 @@
 package gateway
 
 import (
-	"errors"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/portico-fhir/portico/fhir/compartment"
-	"github.com/portico-fhir/portico/fhir/search"
-	"github.com/portico-fhir/portico/fhir/uscore"
-	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/internal/fault"
-	"github.com/portico-fhir/portico/smart/scope"
+	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
-// maxListed bounds each list of a trace; what is beyond is counted.
-const maxListed = 1000
+// There are two ways to an Explanation. Explain lets a request go the whole way
+// and throws the answer away. With a ticket in ExplainHeader an app's own request
+// is answered as ever, and its Explanation waits for the operator: the app gets
+// nothing that it would not get without.
 
-// trace collects the Explanation of one exchange. All methods may be called on
-// nil, where they do nothing: nobody asked. Nothing that is not in a closed list
-// may get into it; hide says how.
-type trace struct {
-	now     func() time.Time
-	began   time.Time
-	discard bool // nothing of the answer leaves
+// ExplainHeader carries a ticket that Ticket made.
+const ExplainHeader = "Portico-Explain"
 
-	mu sync.Mutex
-	e  Explanation
+const ticketLife = 15 * time.Minute // of a ticket, at most
+
+// ExplainRequest is a request as an app would send it.
+type ExplainRequest struct {
+	Source string
+	Method string // GET, HEAD, or POST of a _search
+	Path   string // below the FHIR base, with the query, such as /Observation?code=x
+	Header http.Header
+	Body   string // of a _search
+	Token  string // the bearer token
 }
 
-// step notes how far the request has come.
-func (t *trace) step(name string) {
-	if t == nil {
-		return
+// explainable are the headers that a request may have; the token stands apart.
+var explainable = []string{"Accept", "Content-Type", "If-Modified-Since", "If-None-Match", "Prefer", "Cache-Control"}
+
+// Explain lets a request go the way of every other and tells how it was decided.
+// Of the answer nothing is kept. It is in the audit as explained, under the id of
+// ctx's request. What changes a record is refused with a fault of kind
+// Unsupported, since it would be done.
+func (g *Gateway) Explain(ctx context.Context, q ExplainRequest) (explain.Explanation, error) {
+	src, known := g.sources[q.Source]
+	if !known {
+		return explain.Explanation{}, fault.New(fault.NotFound, "There is no such source.")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.e.Ended = name
+	r, err := q.request(ctx, src)
+	if err != nil {
+		return explain.Explanation{}, err
+	}
+	session := explain.NewSession(g.now, true)
+	serveDiscarding(http.HandlerFunc(g.route), r.WithContext(session.In(r.Context())))
+	traces := session.Explanations()
+	if len(traces) == 0 {
+		return explain.Explanation{}, fault.New(fault.Invalid, "This URL asks for no record, so there is nothing to explain.")
+	}
+	return traces[0], nil
 }
 
-// outcome notes how it ended, in the audit's words.
-func (t *trace) outcome(word string) {
-	if t == nil {
-		return
+func (q ExplainRequest) request(ctx context.Context, src *source) (*http.Request, error) {
+	path, query, _ := strings.Cut(q.Path, "?")
+	search := q.Method == http.MethodPost && strings.HasSuffix(path, "/_search")
+	switch {
+	case q.Method != http.MethodGet && q.Method != http.MethodHead && !search:
+		return nil, fault.New(fault.Unsupported, "Only GET, HEAD and POST of a _search can be explained here: anything else would be done. Give the app a ticket instead.")
+	case !strings.HasPrefix(path, "/"):
+		return nil, fault.New(fault.Invalid, "The path must begin with a slash; it is relative to the FHIR base of the source.")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.e.Outcome = word
-}
-
-// discards says that nothing of the answer leaves.
-func (t *trace) discards() bool { return t != nil && t.discard }
-
-// asks notes who asks: the token in neutral words.
-func (t *trace) asks(client string, scopes scope.Set) {
-	if t == nil {
-		return
+	target, err := url.ParseRequestURI("/fhir/" + src.ID + path)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "The path is not well formed.")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.e.Client = client
-	for _, name := range scopes.Others {
-		if slices.Contains(contextScopes, name) {
-			t.e.Scopes = append(t.e.Scopes, name)
+	target.RawQuery = query
+	r, err := http.NewRequestWithContext(ctx, q.Method, target.String(), strings.NewReader(q.Body))
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "The request is not well formed.")
+	}
+	r.URL = target
+	for name, values := range q.Header {
+		name = http.CanonicalHeaderKey(name)
+		if !slices.Contains(explainable, name) {
+			return nil, fault.New(fault.Invalid, "These headers can be given: %s.", strings.Join(explainable, ", "))
 		}
+		r.Header[name] = values
 	}
-	for _, s := range scopes.Resources {
-		t.e.Scopes = append(t.e.Scopes, showScope(s))
+	if q.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+q.Token)
 	}
+	return r, nil
 }
 
-// contextScopes are the identity and context scopes that may be shown.
-var contextScopes = []string{"openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter", "offline_access", "online_access"}
-
-// showScope prints a scope. The values of a granular one are the app's words; the
-// categories of US Core are nobody's data and are shown.
-func showScope(s scope.Resource) string {
-	typ := s.Type
-	if typ != scope.AnyType {
-		typ = known(typ)
-	}
-	out := string(s.Level) + "/" + typ + "." + s.Access.String()
-	for i, p := range s.Filter {
-		sep, value := "&", "…"
-		if i == 0 {
-			sep = "?"
+// serveDiscarding lets a handler answer to nobody. A handler that breaks its
+// connection ends as it would in front of an app.
+func serveDiscarding(h http.Handler, r *http.Request) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a sentinel that is panicked with, never wrapped
+			panic(v)
 		}
-		if p.Name == "category" && slices.Contains(uscore.Categories(s.Type), p.Value) {
-			value = p.Value
-		}
-		out += sep + knownParameter(s.Type, p.Name) + "=" + value
-	}
-	return out
+	}()
+	h.ServeHTTP(&nowhere{header: http.Header{}}, r)
 }
 
-// known lets the name of a resource type pass, whoever wrote it.
-func known(typ string) string {
-	if typ == "" || search.IsResourceType(typ) {
-		return typ
-	}
-	return "?"
+// nowhere is an http.ResponseWriter that keeps nothing.
+type nowhere struct{ header http.Header }
+
+// Header implements http.ResponseWriter.
+func (n *nowhere) Header() http.Header { return n.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (n *nowhere) WriteHeader(int) {}
+
+// Write implements http.ResponseWriter.
+func (n *nowhere) Write(b []byte) (int, error) { return len(b), nil }
+
+// ticketState is what a sealed ticket holds.
+type ticketState struct {
+	Expires int64 `json:"e"` // Unix seconds
 }
 
-// controls are the parameters that are no filters.
-var controls = []string{"_count", "_sort", "_include", "_revinclude", "_elements", "_summary", "_total", "_format", "_pretty", "_page", "_type", "_since"}
+func ticketBound(source string) string { return "explain\x00" + source }
 
-// knownParameter lets a parameter's name pass that FHIR defines for the type, or
-// for any when it is a control.
-func knownParameter(typ, name string) string {
-	name, _, _ = strings.Cut(name, ":")
-	if _, is := search.Lookup(typ, name); is || slices.Contains(controls, name) {
-		return name
+// Ticket makes a ticket for a source, good for life, which is 15 minutes at most:
+// with it in ExplainHeader the Explanations of requests wait under their request
+// ids. Whoever holds it can do nothing else with it.
+func (g *Gateway) Ticket(source string, life time.Duration) (string, error) {
+	if _, known := g.sources[source]; !known {
+		return "", fault.New(fault.NotFound, "There is no such source.")
 	}
-	return "?"
+	if g.tickets == nil {
+		return "", fault.New(fault.Unsupported, "Tickets are not available here.")
+	}
+	if life <= 0 || life > ticketLife {
+		return "", fault.New(fault.Invalid, "A ticket is good for up to %d minutes.", int(ticketLife.Minutes()))
+	}
+	raw, err := json.Marshal(ticketState{Expires: g.now().Add(life).Unix()})
+	if err != nil {
+		return "", fmt.Errorf("gateway: ticket: %w", err)
+	}
+	return g.tickets.SealText(raw, ticketBound(source)), nil
 }
 
-// fails notes why the request ended.
-func (t *trace) fails(x *exchange, err error) {
-	if t == nil || err == nil {
-		return
+// ticketed says whether a request brings a ticket that is good for the source.
+// One that is not is no error: it changes nothing of the answer.
+func (g *Gateway) ticketed(r *http.Request, src *source) bool {
+	given := r.Header[ExplainHeader]
+	if len(given) != 1 || g.tickets == nil {
+		return false
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.e.Error, t.e.Status = fault.KindOf(err).String(), statusOf(err)
-	var refused *search.Error
-	if errors.As(err, &refused) && refused.Param != "" {
-		t.e.Parameters = append(t.e.Parameters, ExplainedParameter{Name: knownParameter(x.event.Type, refused.Param), Became: "refused"})
+	raw, err := g.tickets.OpenText(given[0], ticketBound(src.ID))
+	if err != nil {
+		return false
 	}
+	var state ticketState
+	return json.Unmarshal(raw, &state) == nil && g.now().Unix() < state.Expires
 }
 
-// authorised notes how the scopes cover what is asked.
-func (t *trace) authorised(who guard.Who, asks []guard.Ask) {
-	if t == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, ask := range asks {
-		access := accessOf(ask)
-		out := ExplainedScope{Type: known(ask.Type), Access: access.String(), Covered: "nothing"}
-		for _, level := range []scope.Level{scope.Patient, scope.User} {
-			for _, s := range who.Scopes.Covering(level, ask.Type, access) {
-				out.By = append(out.By, showScope(s))
-			}
-		}
-		switch {
-		case who.Patient == "":
-			out.By, out.Missing = nil, "no-patient"
-		case !compartment.Of(ask.Type).Class.Served():
-			out.By, out.Missing = nil, "closed-type"
-		case who.Covers(ask.Type, access) == guard.Whole:
-			out.Covered = "whole"
-		case who.Covers(ask.Type, access) == guard.Part:
-			out.Covered = "part"
-		default:
-			out.Missing = "patient/" + known(ask.Type) + "." + access.String()
-		}
-		t.e.Authorised = append(t.e.Authorised, out)
+// explained serves a request with a ticket as ever and keeps its Explanations.
+func (g *Gateway) explained(serve handler.Func) handler.Func {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		session := explain.NewSession(g.now, false)
+		defer func() { g.waiting.Keep(reqctx.ID(r.Context()), session.Explanations(), g.now()) }()
+		return serve(w, r.WithContext(session.In(r.Context())))
 	}
 }
 
-func accessOf(a guard.Ask) scope.Access {
-	switch a.Interaction {
-	case guard.Search:
-		return scope.Search
-	case guard.Create:
-		return scope.Create
-	case guard.Update, guard.Patch:
-		return scope.Update
-	case guard.Delete:
-		return scope.Delete
-	default:
-		return scope.Read
-	}
+// Explanations gives those of a request that was made with a ticket, one for each
+// entry of a batch; none when there are none (any more).
+func (g *Gateway) Explanations(request string) []explain.Explanation {
+	return g.waiting.Of(request, g.now())
 }
-
-// entry notes what became of a resource; nil when nobody asked, or when the list
-// is full.
-func (t *trace) entry(x *exchange, one item, became, reason string) *ExplainedEntry {
-	if t == nil {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if became == "withheld" && x.depth == 0 {
-		t.reason(reason)
-	}
-	if one.from != nil {
-		one.from.Entries = max(one.from.Entries, one.position)
-	}
-	if len(t.e.Entries) >= maxListed {
-		t.e.LeftOut++
-		return nil
-	}
-	e := &ExplainedEntry{Position: one.position, Proof: x.depth > 0, Became: became, Reason: reason}
-	if one.from != nil {
-		e.Call = one.from.Number
-	}
-	if one.Resource != nil {
-		e.Type = known(one.Resource.Type())
-	}
-	if one.Mode != "" {
-		e.Mode = "?"
-	}
-	if slices.Contains([]string{"match", "include", "outcome"}, one.Mode) {
-		e.Mode = one.Mode
-	}
-	t.e.Entries = append(t.e.Entries, e)
-	return e
-}
-
-func (t *trace) reason(word string) {
-	if t.e.Reasons == nil {
-		t.e.Reasons = map[string]int{}
-	}
-	t.e.Reasons[word]++
-}
-
-// withdraw notes that a resource which had been kept does not leave after all.
-func (t *trace) withdraw(e *ExplainedEntry, reason string) {
-	if t == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.reason(reason)
-	if e != nil {
-		e.Became, e.Reason = "withheld", reason
-	}
-}
-
-// proof notes one proof.
-func (t *trace) proof(kind, typ string, proven bool, why string) {
-	if t == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.e.Proofs) >= maxListed {
-		t.e.LeftOut++
-		return
-	}
-	t.e.Proofs = append(t.e.Proofs, ExplainedProof{Kind: kind, Type: known(typ), Proven: proven, Why: why})
-}
-
-// cached notes what the cache said. class and result are constant words.
-func (t *trace) cached(class, result string, seconds float64) {
-	if t == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.e.Cache = append(t.e.Cache, ExplainedCache{Class: class, Result: result, Age: seconds})
-}
-
-// ends notes what the exchange came to.
-func (t *trace) ends(x *exchange) {
-	if t == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e := &t.e
-	e.Interaction, e.Type = x.event.Interaction, known(x.event.Type)
-	e.Released, e.Masked, e.Withheld = x.counts.released, x.counts.masked, x.counts.withheld
-	e.Page, e.NextPage = x.resume != nil, len(x.next) > 0
-	if e.Status == 0 {
-		e.Status = x.event.Status
-	}
-	e.Milliseconds = milliseconds(t.now().Sub(t.began))
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

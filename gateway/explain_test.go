@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -20,7 +21,7 @@ import (
 )
 
 // explain gives the trace of a request.
-func (h *house) explain(method, path, bearer, form string, headers ...string) gateway.Explanation {
+func (h *house) explain(method, path, bearer, form string, headers ...string) explain.Explanation {
 	h.t.Helper()
 	q := gateway.ExplainRequest{Source: "ehr", Method: method, Path: strings.TrimPrefix(path, h.base), Token: bearer, Body: form, Header: http.Header{}}
 	if form != "" {
@@ -37,7 +38,7 @@ func (h *house) explain(method, path, bearer, form string, headers ...string) ga
 }
 
 // why explains a GET.
-func (h *house) why(path, bearer string, headers ...string) gateway.Explanation {
+func (h *house) why(path, bearer string, headers ...string) explain.Explanation {
 	h.t.Helper()
 	return h.explain(http.MethodGet, path, bearer, "", headers...)
 }
@@ -52,7 +53,7 @@ func text(t testing.TB, v any) string {
 }
 
 // became lists what happened to the entries, in order.
-func became(e gateway.Explanation) []string {
+func became(e explain.Explanation) []string {
 	var out []string
 	for _, one := range e.Entries {
 		if !one.Proof {

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -24,8 +25,8 @@ type item struct {
 	call int // which of the plan's calls found it
 	at   pending
 
-	from     *ExplainedCall // for a trace: the answer it stands in, nil without one
-	position int            // in there, from 1
+	from     *explain.Call // for a trace: the answer it stands in, nil without one
+	position int           // in there, from 1
 }
 
 // items is read as it is pulled: nothing is fetched before somebody wants it,
@@ -36,7 +37,7 @@ type items = iter.Seq2[item, error]
 func (g *Gateway) narrow(x *exchange) error {
 	x.at("narrow")
 	x.holdCache()
-	x.up = x.trace.watch(x.up, x.depth > 0)
+	x.up = x.trace.Watch(x.up, x.depth > 0)
 	known, err := x.up.Capabilities(x.ctx)
 	if err != nil {
 		known = nil // narrow with the parameters R4 defines; the check decides anyway
@@ -59,7 +60,9 @@ func (g *Gateway) narrow(x *exchange) error {
 		}
 		x.plans = append(x.plans, &plan)
 	}
-	x.trace.narrowed(x)
+	if x.depth == 0 {
+		x.trace.Narrowed(x.ask, x.plans)
+	}
 	return nil
 }
 
@@ -171,7 +174,7 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 	case err != nil:
 		return yield(item{}, err)
 	}
-	found.from, found.position = from(answer), 1
+	found.from, found.position = explain.CallOf(answer), 1
 	raw, err := readWhole(answer.Body)
 	if err != nil {
 		return yield(item{}, err)
@@ -253,7 +256,7 @@ func (g *Gateway) bundle(x *exchange, answer *upstream.Answer, err error, found 
 func entries(answer *upstream.Answer, found item, yield func(item, error) bool) (next string, more bool) {
 	defer func() { _ = answer.Body.Close() }()
 	reader := fhir.NewBundleReader(answer.Body, maxResource)
-	found.from, found.position = from(answer), 0
+	found.from, found.position = explain.CallOf(answer), 0
 	for {
 		entry, err := reader.Next()
 		if errors.Is(err, io.EOF) {

@@ -228,7 +228,7 @@ func (g *Gateway) openRaw(x *exchange) (*file, error) {
 	if accept == "" {
 		accept = "*/*"
 	}
-	got, err := x.opened(func() (*upstream.File, error) {
+	got, err := x.trace.Opened(func() (*upstream.File, error) {
 		return x.src.Files.Open(x.ctx, x.file.at.url, upstream.FileRequest{Accept: accept, Range: x.file.want.passed()})
 	})
 	switch kind := fault.KindOf(err); {

@@ -20,6 +20,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/sensitivity"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/cache"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -97,7 +98,7 @@ type Gateway struct {
 	pages     Sealer
 	files     FileSealer
 	tickets   Sealer
-	waiting   waitingRoom
+	waiting   explain.Room
 	smart     func(source string) http.Handler
 	oauth     oauthURIs
 	version   string

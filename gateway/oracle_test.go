@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
@@ -18,22 +18,22 @@ func TestEachTypeIsHeldInsideTheRecordInItsWay(t *testing.T) {
 	h := open(t, 0, twoRecords()...)
 	for _, tt := range []struct {
 		path, bearer string
-		want         gateway.ExplainedNarrowing
+		want         explain.Narrowing
 	}{
-		{"/Observation", alice, gateway.ExplainedNarrowing{Type: "Observation", Class: "own", How: "search", By: "patient"}},
-		{"/Observation?subject=Patient/alice", alice, gateway.ExplainedNarrowing{Type: "Observation", Class: "own", How: "search", By: "patient"}},
-		{"/Observation/observation-alice", alice, gateway.ExplainedNarrowing{Type: "Observation", Class: "own", How: "search", By: "patient"}},
-		{"/Communication", alice, gateway.ExplainedNarrowing{Type: "Communication", Class: "shared", How: "search", By: "patient", Union: []string{"sender", "recipient"}}},
-		{"/Communication?patient=alice", alice, gateway.ExplainedNarrowing{Type: "Communication", Class: "shared", How: "search", By: "patient"}},
-		{"/Communication/communication-alice", alice, gateway.ExplainedNarrowing{Type: "Communication", Class: "shared", How: "direct"}},
-		{"/Appointment", alice, gateway.ExplainedNarrowing{Type: "Appointment", Class: "shared", How: "search", By: "patient"}},
-		{"/Patient?name=x", alice, gateway.ExplainedNarrowing{Type: "Patient", Class: "self", How: "search", By: "_id"}},
-		{"/Patient?_id=" + bobID, alice, gateway.ExplainedNarrowing{Type: "Patient", Class: "self", How: "nothing"}},
-		{"/Patient/" + bobID, alice, gateway.ExplainedNarrowing{Type: "Patient", Class: "self", How: "nothing"}},
-		{"/Practitioner?name=x", alice, gateway.ExplainedNarrowing{Type: "Practitioner", Class: "directory", How: "open"}},
-		{"/Device/device-alice", alice, gateway.ExplainedNarrowing{Type: "Device", Class: "reached", How: "direct"}},
-		{"/Observation", "alice:patient/Observation.rs?category=a|b", gateway.ExplainedNarrowing{Type: "Observation", Class: "own", How: "search", By: "patient", Partial: true}},
-		{"/Observation?_summary=count", alice, gateway.ExplainedNarrowing{Type: "Observation", Class: "own", How: "search", By: "patient", CountOnly: true}},
+		{"/Observation", alice, explain.Narrowing{Type: "Observation", Class: "own", How: "search", By: "patient"}},
+		{"/Observation?subject=Patient/alice", alice, explain.Narrowing{Type: "Observation", Class: "own", How: "search", By: "patient"}},
+		{"/Observation/observation-alice", alice, explain.Narrowing{Type: "Observation", Class: "own", How: "search", By: "patient"}},
+		{"/Communication", alice, explain.Narrowing{Type: "Communication", Class: "shared", How: "search", By: "patient", Union: []string{"sender", "recipient"}}},
+		{"/Communication?patient=alice", alice, explain.Narrowing{Type: "Communication", Class: "shared", How: "search", By: "patient"}},
+		{"/Communication/communication-alice", alice, explain.Narrowing{Type: "Communication", Class: "shared", How: "direct"}},
+		{"/Appointment", alice, explain.Narrowing{Type: "Appointment", Class: "shared", How: "search", By: "patient"}},
+		{"/Patient?name=x", alice, explain.Narrowing{Type: "Patient", Class: "self", How: "search", By: "_id"}},
+		{"/Patient?_id=" + bobID, alice, explain.Narrowing{Type: "Patient", Class: "self", How: "nothing"}},
+		{"/Patient/" + bobID, alice, explain.Narrowing{Type: "Patient", Class: "self", How: "nothing"}},
+		{"/Practitioner?name=x", alice, explain.Narrowing{Type: "Practitioner", Class: "directory", How: "open"}},
+		{"/Device/device-alice", alice, explain.Narrowing{Type: "Device", Class: "reached", How: "direct"}},
+		{"/Observation", "alice:patient/Observation.rs?category=a|b", explain.Narrowing{Type: "Observation", Class: "own", How: "search", By: "patient", Partial: true}},
+		{"/Observation?_summary=count", alice, explain.Narrowing{Type: "Observation", Class: "own", How: "search", By: "patient", CountOnly: true}},
 	} {
 		e := h.why(tt.path, tt.bearer)
 		if len(e.Narrowing) != 1 || fmt.Sprintf("%+v", e.Narrowing[0]) != fmt.Sprintf("%+v", tt.want) {
@@ -88,7 +88,7 @@ func TestAProofSaysWhereItComesFrom(t *testing.T) {
 	h := open(t, 0, reached(`{"resourceType":"Observation","id":"o","subject":{"reference":"Patient/alice"},"device":{"reference":"Device/meter"}}`,
 		`{"resourceType":"Provenance","id":"p","target":[{"reference":"Observation/o"}]}`,
 		`{"resourceType":"Provenance","id":"q","target":[{"reference":"Observation/o"},{"reference":"Observation/gone"}]}`)...)
-	proofs := func(e gateway.Explanation) string {
+	proofs := func(e explain.Explanation) string {
 		var out []string
 		for _, p := range e.Proofs {
 			out = append(out, fmt.Sprintf("%s %s %v %s", p.Kind, p.Type, p.Proven, p.Why))
@@ -118,7 +118,7 @@ func TestAProofSaysWhereItComesFrom(t *testing.T) {
 		if !strings.HasPrefix(kept, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
-		if strings.HasSuffix(tt.want, "scope") && slices.ContainsFunc(e.Upstream, func(c *gateway.ExplainedCall) bool { return c.Proof }) {
+		if strings.HasSuffix(tt.want, "scope") && slices.ContainsFunc(e.Upstream, func(c *explain.Call) bool { return c.Proof }) {
 			t.Errorf("%s: %s", tt.name, text(t, e.Upstream))
 		}
 	}
@@ -168,7 +168,7 @@ func TestWhatBecameOfEachParameter(t *testing.T) {
 		{"a wrong use of a known one", "/Observation?code:contains=1", nil, "code  0 refused"},
 		{"the same by POST", "POST", nil, "code token 1 sent"},
 	} {
-		e := gateway.Explanation{}
+		e := explain.Explanation{}
 		if tt.path == "POST" {
 			e = h.explain(http.MethodPost, "/Observation/_search", alice, "code=x")
 		} else {

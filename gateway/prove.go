@@ -35,17 +35,17 @@ func (g *Gateway) proveAll(x *exchange, targets []fhir.Reference) (bool, error) 
 func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 	key := t.Type + "/" + t.ID
 	if known, ok := x.proven[key]; ok {
-		x.trace.proof("target", t.Type, known, "known")
+		x.trace.Proof("target", t.Type, known, "known")
 		return known, nil
 	}
 	// What leads to files was released to this patient a moment ago.
 	if x.who.Covers(t.Type, scope.Read) == guard.Whole && len(x.src.reach.from(x.era(), "own "+key)) > 0 {
-		x.trace.proof("target", t.Type, true, "remembered")
+		x.trace.Proof("target", t.Type, true, "remembered")
 		return true, nil
 	}
 	ask := guard.Ask{Interaction: guard.Read, Type: t.Type, ID: t.ID}
 	if why := x.mayProve(ask); why != "" {
-		x.trace.proof("target", t.Type, false, why)
+		x.trace.Proof("target", t.Type, false, why)
 		return false, nil // undecidable is withheld
 	}
 	*x.proofs++
@@ -57,11 +57,11 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 		if err != nil {
 			return false, failure(err)
 		}
-		x.trace.proof("target", t.Type, true, "fetched")
+		x.trace.Proof("target", t.Type, true, "fetched")
 		return true, nil // check has noted it as proven
 	}
 	x.proven[key] = false
-	x.trace.proof("target", t.Type, false, "missing")
+	x.trace.Proof("target", t.Type, false, "missing")
 	return false, nil
 }
 
@@ -84,12 +84,12 @@ func (g *Gateway) findReach(x *exchange, typ, id string) (bool, error) {
 	// very resource that points here must be found again.
 	for _, from := range x.src.reach.from(x.era(), typ+"/"+id) {
 		if x.who.Covers(from, scope.Read) == guard.Whole {
-			x.trace.proof("reach", typ, true, "remembered")
+			x.trace.Proof("reach", typ, true, "remembered")
 			return true, nil
 		}
 	}
 	if x.depth >= maxProofDepth {
-		x.trace.proof("reach", typ, false, "depth")
+		x.trace.Proof("reach", typ, false, "depth")
 		return false, nil
 	}
 	for _, p := range compartment.Of(typ).Pointers {
@@ -104,19 +104,19 @@ func (g *Gateway) findReach(x *exchange, typ, id string) (bool, error) {
 		ok, err := g.searchPointer(x, ask, func(r *fhir.Resource) bool { return x.who.ProofOf(r, typ, id) })
 		if err != nil || ok {
 			if ok {
-				x.trace.proof("reach", typ, true, "found")
+				x.trace.Proof("reach", typ, true, "found")
 			}
 			return ok, err
 		}
 	}
-	x.trace.proof("reach", typ, false, "missing")
+	x.trace.Proof("reach", typ, false, "missing")
 	return false, nil
 }
 
 // searchPointer looks for a resource that proves something.
 func (g *Gateway) searchPointer(x *exchange, ask guard.Ask, proves func(*fhir.Resource) bool) (bool, error) {
 	if why := x.mayProve(ask); why != "" {
-		x.trace.proof("pointer", ask.Type, false, why)
+		x.trace.Proof("pointer", ask.Type, false, why)
 		return false, nil
 	}
 	*x.proofs++
@@ -129,7 +129,7 @@ func (g *Gateway) searchPointer(x *exchange, ask guard.Ask, proves func(*fhir.Re
 			return false, failure(err)
 		}
 		if proves(one.resource) {
-			x.trace.proof("pointer", ask.Type, true, "found")
+			x.trace.Proof("pointer", ask.Type, true, "found")
 			return true, nil
 		}
 	}

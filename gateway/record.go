@@ -22,8 +22,8 @@ func (g *Gateway) record(x *exchange, outcome string) error {
 		x.at("record")
 	}
 	x.event.Released, x.event.Masked, x.event.Withheld = x.counts.released, x.counts.masked, x.counts.withheld
-	x.trace.outcome(outcome)
-	if x.trace.discards() {
+	x.trace.Outcome(outcome)
+	if x.trace.Discards() {
 		// What is thrown away was not given to anybody.
 		outcome, x.event.Released, x.event.Masked = audit.Explained, 0, 0
 	}
@@ -57,7 +57,7 @@ func (g *Gateway) refuse(x *exchange, err error) error {
 	}
 	x.counts.released = 0
 	x.event.Status = statusOf(err)
-	x.trace.fails(x, err)
+	x.trace.Fails(x.event.Type, err, x.event.Status)
 	if recordErr := g.record(x, outcome); recordErr != nil {
 		return recordErr
 	}

@@ -29,7 +29,7 @@ func (g *Gateway) unreadBinary(x *exchange, id string, found item, yield func(it
 }
 
 func (x *exchange) wrapBinary(id string) ([]byte, error) {
-	got, err := x.opened(func() (*upstream.File, error) {
+	got, err := x.trace.Opened(func() (*upstream.File, error) {
 		return x.src.Files.Open(x.ctx, x.src.Base.String()+"/Binary/"+id, upstream.FileRequest{})
 	})
 	if err != nil {

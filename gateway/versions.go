@@ -116,13 +116,13 @@ func (x *exchange) versioned(known *upstream.Capabilities, ask guard.Ask) bool {
 // version gives one version, or the first page of the history.
 func (x *exchange) version(ask guard.Ask) (*upstream.Answer, error) {
 	if ask.Interaction == guard.VRead {
-		return x.asked("vread", ask.Type, func() (*upstream.Answer, error) { return x.src.Versions.VRead(x.ctx, ask.Type, ask.ID, ask.Version) })
+		return x.trace.Asked("vread", ask.Type, x.depth > 0, func() (*upstream.Answer, error) { return x.src.Versions.VRead(x.ctx, ask.Type, ask.ID, ask.Version) })
 	}
 	query := ""
 	if ask.Query.Count > 0 {
 		query = "_count=" + strconv.Itoa(ask.Query.Count)
 	}
-	return x.asked("history", ask.Type, func() (*upstream.Answer, error) { return x.src.Versions.History(x.ctx, ask.Type, ask.ID, query) })
+	return x.trace.Asked("history", ask.Type, x.depth > 0, func() (*upstream.Answer, error) { return x.src.Versions.History(x.ctx, ask.Type, ask.ID, query) })
 }
 
 // judgeGone decides on a deletion: it leaves when a version of the same

@@ -136,7 +136,7 @@ func prefer(r *http.Request, name string) string {
 // readable too, so that a change tells nothing that a read would not.
 func (x *exchange) authoriseChange(c *write) error {
 	x.at("authorise")
-	x.trace.authorised(x.who, []guard.Ask{x.ask})
+	x.trace.Authorised(x.who, []guard.Ask{x.ask})
 	if err := x.who.Authorise(x.ask); err != nil {
 		return err
 	}

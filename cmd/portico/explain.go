@@ -12,6 +12,7 @@ import (
 
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -41,7 +42,7 @@ type ticketAnswer struct {
 }
 
 type explanations struct {
-	Explanations []gateway.Explanation `json:"explanations"`
+	Explanations []explain.Explanation `json:"explanations"`
 }
 
 // explainer serves explain mode on the operator's API.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/explain"
 )
 
 const explainUsage = `Usage: portico explain <what> [options]
@@ -98,7 +98,7 @@ func (o *operator) explain(ctx context.Context, f *explainFlags) error {
 		}
 		body.Token = token
 	}
-	var got gateway.Explanation
+	var got explain.Explanation
 	if err := o.call(ctx, http.MethodPost, "/explain", body, &got); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (o *operator) shown(ctx context.Context, f *explainFlags) error {
 }
 
 // narrate prints an Explanation for people.
-func (o *operator) narrate(e gateway.Explanation) error {
+func (o *operator) narrate(e explain.Explanation) error {
 	t := tabwriter.NewWriter(o.std.out, 0, 4, 2, ' ', 0)
 	line := func(name, format string, args ...any) { say(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	line("asked", "%s %s at %s by %s", e.Interaction, e.Type, e.Source, dash(e.Client))

@@ -54,7 +54,8 @@ type Ask struct {
 	Query       search.Query // Search; of History the Count
 }
 
-func (a Ask) access() scope.Access {
+// Access is what a scope must give for it.
+func (a Ask) Access() scope.Access {
 	switch a.Interaction {
 	case Search:
 		return scope.Search
@@ -79,8 +80,8 @@ func (w Who) Authorise(a Ask) error {
 	if !compartment.Of(a.Type).Class.Served() {
 		return fault.New(fault.Forbidden, "%s is not open to patient apps.", a.Type)
 	}
-	if w.Covers(a.Type, a.access()) == Nothing {
-		return fault.New(fault.Forbidden, "This needs the scope patient/%s.%s, which the token does not have.", a.Type, a.access())
+	if w.Covers(a.Type, a.Access()) == Nothing {
+		return fault.New(fault.Forbidden, "This needs the scope patient/%s.%s, which the token does not have.", a.Type, a.Access())
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (w Who) Changes(r *fhir.Resource, mask []fhir.Node, i Interaction) error {
 }
 
 func (w Who) within(r *fhir.Resource, i Interaction) error {
-	if !w.opens(r, Ask{Interaction: i}.access()) {
+	if !w.opens(r, Ask{Interaction: i}.Access()) {
 		return fault.New(fault.Forbidden, "The scopes of this token do not cover such a %s.", r.Type())
 	}
 	return nil

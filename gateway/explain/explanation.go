@@ -1,4 +1,8 @@
-package gateway
+// Package explain owns the decision trace of a request: what may be told of it,
+// how it is collected along the way, and where it waits for an operator. It
+// decides nothing and must not change what is decided; nothing that is not in a
+// closed list may get into it.
+package explain
 
 import "time"
 
@@ -18,14 +22,14 @@ type Explanation struct {
 	Type        string `json:"type,omitempty"`
 	Page        bool   `json:"page,omitempty"` // a link to a further page was followed
 
-	Parameters []ExplainedParameter `json:"parameters,omitempty"`
-	Authorised []ExplainedScope     `json:"authorised,omitempty"`
-	Narrowing  []ExplainedNarrowing `json:"narrowing,omitempty"`
-	Upstream   []*ExplainedCall     `json:"upstream,omitempty"`
-	Cache      []ExplainedCache     `json:"cache,omitempty"`
-	Entries    []*ExplainedEntry    `json:"entries,omitempty"`
-	Proofs     []ExplainedProof     `json:"proofs,omitempty"`
-	LeftOut    int                  `json:"left_out,omitempty"` // calls, entries and proofs beyond what a trace lists
+	Parameters []Parameter `json:"parameters,omitempty"`
+	Authorised []Scope     `json:"authorised,omitempty"`
+	Narrowing  []Narrowing `json:"narrowing,omitempty"`
+	Upstream   []*Call     `json:"upstream,omitempty"`
+	Cache      []Cache     `json:"cache,omitempty"`
+	Entries    []*Entry    `json:"entries,omitempty"`
+	Proofs     []Proof     `json:"proofs,omitempty"`
+	LeftOut    int         `json:"left_out,omitempty"` // calls, entries and proofs beyond what a trace lists
 
 	Reasons  map[string]int `json:"reasons,omitempty"` // of what was withheld
 	Released int            `json:"released"`
@@ -40,8 +44,8 @@ type Explanation struct {
 	Milliseconds float64 `json:"milliseconds"`
 }
 
-// ExplainedParameter is one parameter as it was understood.
-type ExplainedParameter struct {
+// Parameter is one parameter as it was understood.
+type Parameter struct {
 	Name     string `json:"name"` // "?" for one that FHIR does not know: it could be anything
 	Kind     string `json:"kind,omitempty"`
 	Modifier string `json:"modifier,omitempty"`
@@ -52,8 +56,8 @@ type ExplainedParameter struct {
 	Became string `json:"became"`
 }
 
-// ExplainedScope is how the scopes cover one type.
-type ExplainedScope struct {
+// Scope is how the scopes cover one type.
+type Scope struct {
 	Type    string   `json:"type"`
 	Access  string   `json:"access"`            // r, s, c, u or d
 	Covered string   `json:"covered"`           // whole, part or nothing
@@ -61,8 +65,8 @@ type ExplainedScope struct {
 	Missing string   `json:"missing,omitempty"` // a scope that would, or closed-type, or no-patient
 }
 
-// ExplainedNarrowing is how one type is held inside the patient's record.
-type ExplainedNarrowing struct {
+// Narrowing is how one type is held inside the patient's record.
+type Narrowing struct {
 	Type      string   `json:"type"`
 	Class     string   `json:"class"`           // of the owner rule
 	How       string   `json:"how"`             // search, direct, anchor, open or nothing
@@ -73,8 +77,8 @@ type ExplainedNarrowing struct {
 	CountOnly bool     `json:"count_only,omitempty"`
 }
 
-// ExplainedCall is one question to the EHR, or to the cache in front of it.
-type ExplainedCall struct {
+// Call is one question to the EHR, or to the cache in front of it.
+type Call struct {
 	Number       int      `json:"number"`
 	Kind         string   `json:"kind"` // read, search, page, vread or history
 	Type         string   `json:"type,omitempty"`
@@ -86,8 +90,8 @@ type ExplainedCall struct {
 	Milliseconds float64  `json:"milliseconds"` // until the answer begins
 }
 
-// ExplainedEntry is what became of one resource that came back.
-type ExplainedEntry struct {
+// Entry is what became of one resource that came back.
+type Entry struct {
 	Call     int    `json:"call"`     // number of the call
 	Position int    `json:"position"` // in its answer, from 1
 	Type     string `json:"type,omitempty"`
@@ -97,8 +101,8 @@ type ExplainedEntry struct {
 	Reason   string `json:"reason"`
 }
 
-// ExplainedProof is one proof that a resource may leave.
-type ExplainedProof struct {
+// Proof is one proof that a resource may leave.
+type Proof struct {
 	// Kind: "target", a resource that must be readable; "reach", one that something
 	// must lead to; "pointer", the search for what leads there, of whose type it is.
 	Kind   string `json:"kind"`
@@ -109,8 +113,8 @@ type ExplainedProof struct {
 	Why string `json:"why"`
 }
 
-// ExplainedCache is what the cache said.
-type ExplainedCache struct {
+// Cache is what the cache said.
+type Cache struct {
 	Class  string  `json:"class"`  // what was kept: answer, as it left, or upstream, what the EHR had said
 	Result string  `json:"result"` // hit, stale, miss, …
 	Age    float64 `json:"age_seconds,omitempty"`

@@ -13,8 +13,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/portico-fhir/portico/gateway"
-	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/audit"
+	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/reqctx"

@@ -1,4 +1,4 @@
-package gateway
+package capability
 
 import (
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
@@ -10,7 +10,7 @@ import (
 // addWrites states which changes apps may make to a type: those of the source's
 // policy that the upstream says it can do. A patch is applied here and sent as
 // an update.
-func (s *source) addWrites(res *r4.CapabilityStatementRestResource, typ string, stated bool, has upstream.TypeCapability) {
+func (s Statement) addWrites(res *r4.CapabilityStatementRestResource, typ string, stated bool, has upstream.TypeCapability) {
 	for _, w := range []struct {
 		interaction guard.Interaction
 		needs       string
@@ -21,7 +21,7 @@ func (s *source) addWrites(res *r4.CapabilityStatementRestResource, typ string, 
 		{guard.Patch, "update", r4.TypeRestfulInteractionPatch},
 		{guard.Delete, "delete", r4.TypeRestfulInteractionDelete},
 	} {
-		if !s.allows(typ, w.interaction) || stated && !has.Interactions[w.needs] {
+		if !s.Allows(typ, w.interaction) || stated && !has.Interactions[w.needs] {
 			continue
 		}
 		res.Interaction = append(res.Interaction, r4.CapabilityStatementRestResourceInteraction{Code: w.code})

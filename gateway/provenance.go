@@ -26,7 +26,10 @@ func (g *Gateway) writeProvenance(x *exchange, c *write) {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), storeWait)
 		defer cancel()
-		_, err = x.src.Writes.Create(ctx, "Provenance", body)
+		err = x.trace.Made("create", "Provenance", func() error {
+			_, err := x.src.Writes.Create(ctx, "Provenance", body)
+			return err //nolint:wrapcheck // wrapped below
+		})
 		g.changed(x)
 	}
 	if err == nil {

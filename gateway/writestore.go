@@ -20,18 +20,7 @@ const storeWait = time.Minute
 func (g *Gateway) store(x *exchange, c *write) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), storeWait)
 	defer cancel()
-	var err error
-	etag := `W/"` + c.ifMatch + `"`
-	switch x.ask.Interaction {
-	case guard.Create:
-		c.done, err = x.src.Writes.Create(ctx, x.ask.Type, c.after.Bytes())
-	case guard.Update, guard.Patch:
-		c.done, err = x.src.Writes.Update(ctx, x.ask.Type, x.ask.ID, c.after.Bytes(), etag)
-	case guard.Delete:
-		c.done, err = x.src.Writes.Delete(ctx, x.ask.Type, x.ask.ID, etag)
-	default:
-		err = errors.New("gateway: no such change")
-	}
+	err := x.send(ctx, c)
 	changed := []*fhir.Resource{c.after}
 	if c.before != nil {
 		changed = append(changed, c.before.resource)
@@ -45,6 +34,28 @@ func (g *Gateway) store(x *exchange, c *write) error {
 	}
 	x.event.ResourceID = c.done.ID
 	return nil
+}
+
+// send asks for the change.
+func (x *exchange) send(ctx context.Context, c *write) error {
+	etag := `W/"` + c.ifMatch + `"`
+	kind, ask := "", func() (*upstream.Written, error) { return nil, errors.New("gateway: no such change") }
+	switch x.ask.Interaction {
+	case guard.Create:
+		kind, ask = "create", func() (*upstream.Written, error) { return x.src.Writes.Create(ctx, x.ask.Type, c.after.Bytes()) }
+	case guard.Update, guard.Patch:
+		kind, ask = "update", func() (*upstream.Written, error) {
+			return x.src.Writes.Update(ctx, x.ask.Type, x.ask.ID, c.after.Bytes(), etag)
+		}
+	case guard.Delete:
+		kind, ask = "delete", func() (*upstream.Written, error) { return x.src.Writes.Delete(ctx, x.ask.Type, x.ask.ID, etag) }
+	default:
+	}
+	return x.trace.Made(kind, x.ask.Type, func() error {
+		done, err := ask()
+		c.done = done
+		return err
+	})
 }
 
 // storeFault says what a failed change means to the app.

@@ -57,6 +57,7 @@ func (w *wiring) openCache() error {
 		Ring: w.ring, Redis: w.redis, TTL: w.cfg.FreshFor, StaleWhileRevalidate: c.StaleWhileRevalidate, StaleIfError: c.StaleIfError,
 		Memory: int64(c.Memory) << 20, Refresh: cache.Refresh{Active: c.Refresh.Active, PerMinute: c.Refresh.PerMinute},
 		Now: time.Now, Log: w.log,
+		Count: func(source, tier, result string) { w.telemetry.Cached(context.Background(), source, tier, result) },
 	})
 	if err != nil {
 		return err

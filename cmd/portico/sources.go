@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/portico-fhir/portico/gateway/upstream/profiles"
 	"github.com/portico-fhir/portico/internal/telemetry"
 )
 
@@ -18,7 +20,8 @@ import (
 type sourceStatus struct {
 	ID           string     `json:"id"`
 	Name         string     `json:"name"`
-	State        string     `json:"state"` // well, unknown, or what is wrong
+	Profile      string     `json:"profile"` // of the EHR's search
+	State        string     `json:"state"`   // well, unknown, or what is wrong
 	FHIRVersion  string     `json:"fhir_version,omitempty"`
 	Breaker      string     `json:"breaker"`
 	InFlight     int        `json:"in_flight"`
@@ -43,7 +46,7 @@ func (w *wiring) mountSources(r *mux.Router) {
 func (w *wiring) sourcesNow() []sourceStatus {
 	out := []sourceStatus{}
 	for _, s := range w.cfg.Sources {
-		one := sourceStatus{ID: s.ID, Name: s.Name, State: w.watch.of("source " + s.ID), FHIRVersion: w.watch.version(s.ID), Breaker: "off"}
+		one := sourceStatus{ID: s.ID, Name: s.Name, Profile: cmp.Or(s.Profile, profiles.Default), State: w.watch.of("source " + s.ID), FHIRVersion: w.watch.version(s.ID), Breaker: "off"}
 		if way := w.ways[s.ID]; way != nil {
 			now := way.State()
 			one.Breaker, one.InFlight, one.Failure = now.Breaker, now.InFlight, now.LastError
@@ -105,13 +108,13 @@ func runSources(ctx context.Context, args []string, std streams) error {
 		return o.print(got)
 	}
 	t := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	say(t, "SOURCE\tSTATE\tFHIR\tBREAKER\tLATENCY\tLAST ANSWER\tLAST FAILURE\n")
+	say(t, "SOURCE\tPROFILE\tSTATE\tFHIR\tBREAKER\tLATENCY\tLAST ANSWER\tLAST FAILURE\n")
 	for _, s := range got.Sources {
 		failed := stampOf(s.LastFailure)
 		if s.Failure != "" {
 			failed += " " + s.Failure
 		}
-		say(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.State, dash(s.FHIRVersion), s.Breaker, fmt.Sprintf("%.0f ms", s.Milliseconds), stampOf(s.LastAnswer), failed)
+		say(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Profile, s.State, dash(s.FHIRVersion), s.Breaker, fmt.Sprintf("%.0f ms", s.Milliseconds), stampOf(s.LastAnswer), failed)
 	}
 	return t.Flush()
 }

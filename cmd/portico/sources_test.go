@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -136,6 +137,7 @@ sources:
     max_page_size: 2
   - id: stranger
     name: North again, by somebody who does not trust its authority
+    profile: naive
     fhir_base: %[1]s/fhir
 clients:
   - {id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}
@@ -282,6 +284,23 @@ func TestNothingOfOneSourceReachesAnother(t *testing.T) {
 	}
 	if by["north"] == 0 || by["south"] == 0 {
 		t.Errorf("events by source: %v", by)
+	}
+}
+
+func TestTheStatusOfASourceNamesItsProfile(t *testing.T) {
+	w := startTwin(t)
+	got := map[string]string{}
+	for _, s := range w.app.parts.sourcesNow() {
+		got[s.ID] = s.Profile
+	}
+	if want := map[string]string{"north": "generic", "south": "generic", "stranger": "naive"}; !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	s := serveApps(t, "")
+	code, out, errs := runFor(t, "sources", "status", "-config", s.path)
+	lines := strings.Split(out, "\n")
+	if code != 0 || len(lines) < 2 || strings.Fields(lines[0])[1] != "PROFILE" || strings.Fields(lines[1])[1] != "generic" {
+		t.Errorf("%d %q %q", code, out, errs)
 	}
 }
 

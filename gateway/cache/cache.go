@@ -36,8 +36,12 @@ type Options struct {
 	Memory                             int64 // bytes of the tier in memory; 0 means 64 MiB
 	MaxBody                            int64 // bytes of the largest answer that is kept; 0 means 1 MiB
 	Refresh                            Refresh
-	Now                                func() time.Time
-	Log                                *slog.Logger // nil: nothing is logged
+	// Count is told what a tier (memory, redis) said: hit, stale, miss, stored,
+	// shared (somebody else's fetch), and of Redis refused (what is there cannot be
+	// believed), error, or bypass (it is left alone for a moment). nil: nobody is.
+	Count func(source, tier, result string)
+	Now   func() time.Time
+	Log   *slog.Logger // nil: nothing is logged
 }
 
 // The bounds of what Redis may cost.
@@ -80,6 +84,9 @@ func New(o Options) (*Cache, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Count == nil {
+		o.Count = func(string, string, string) {}
 	}
 	if o.Memory == 0 {
 		o.Memory = defaultMemory

@@ -23,11 +23,14 @@ func (c *Cache) lifeOf(ttl time.Duration) time.Duration {
 // could be of use. Redis is asked only when memory has nothing fresh.
 func (c *Cache) lookup(ctx context.Context, j *job) *entry {
 	e := c.memory.entry(j.name)
+	c.count(j, "memory", c.worth(j, e, saidHit))
 	if e != nil && j.v.age(e) < j.ttl {
 		return e
 	}
 	if c.shared != nil {
-		if other := c.shared.get(ctx, j.name); other != nil && (e == nil || other.fetched.After(e.fetched)) {
+		other, said := c.shared.get(ctx, j.name)
+		c.count(j, "redis", c.worth(j, other, said))
+		if other != nil && (e == nil || other.fetched.After(e.fetched)) {
 			e = other
 			c.keep(j, e)
 		}
@@ -38,19 +41,37 @@ func (c *Cache) lookup(ctx context.Context, j *job) *entry {
 	return e
 }
 
+// worth says of an entry that a tier had whether it is fresh, stale or over, and
+// passes on what was said when it had none.
+func (c *Cache) worth(j *job, e *entry, said string) string {
+	switch {
+	case e == nil && said == saidHit, e != nil && j.v.age(e) >= c.lifeOf(j.ttl):
+		return saidMiss
+	case e != nil && j.v.age(e) >= j.ttl:
+		return saidStale
+	}
+	return said
+}
+
+func (c *Cache) count(j *job, tier, said string) { c.o.Count(j.v.of.source, tier, said) }
+
 // keep puts an entry into memory.
 func (c *Cache) keep(j *job, e *entry) bool {
 	left := c.lifeOf(j.ttl) - j.v.age(e)
 	if left <= 0 || int64(len(e.body)) > c.o.MaxBody {
 		return false
 	}
-	return c.memory.put(j.name, &item{of: j.v.of, epoch: j.v.epoch, seen: j.v.seen, entry: e, life: left})
+	kept := c.memory.put(j.name, &item{of: j.v.of, epoch: j.v.epoch, seen: j.v.seen, entry: e, life: left})
+	if kept {
+		c.count(j, "memory", saidStored)
+	}
+	return kept
 }
 
 // share puts an entry into Redis.
 func (c *Cache) share(ctx context.Context, j *job, e *entry) {
 	if c.shared != nil {
-		c.shared.put(ctx, j.name, e, c.lifeOf(j.ttl)-j.v.age(e))
+		c.count(j, "redis", c.shared.put(ctx, j.name, e, c.lifeOf(j.ttl)-j.v.age(e)))
 	}
 }
 

@@ -89,6 +89,7 @@ func (f *flight) fly(ctx context.Context, alone bool) {
 		var held bool
 		if release, held = f.c.shared.lock(ctx, f.j.name); !held {
 			if e := f.c.shared.wait(ctx, f.j.name, f.at.Add(-f.j.ttl)); e != nil && f.j.v.age(e) < f.j.ttl {
+				f.c.count(f.j, "redis", saidShared)
 				f.c.keep(f.j, e)
 				f.have(e)
 				return

@@ -34,6 +34,7 @@ func (v *View) Released(parts ...string) *Released {
 		return nil
 	}
 	v.tally.hit(r.fetched, r.until.Sub(r.fetched), false, false)
+	v.c.o.Count(v.of.source, "memory", saidHit)
 	return r
 }
 

@@ -41,43 +41,61 @@ func (s *shared) failed(ctx context.Context, err error) {
 func entryKey(n name) string { return prefix + "a:" + n.text() }
 func lockKey(n name) string  { return prefix + "l:" + n.text() }
 
-// get gives the entry of a name, nil when there is none that can be believed.
-func (s *shared) get(ctx context.Context, n name) *entry {
+// What a tier said, for Options.Count.
+const (
+	saidHit     = "hit"
+	saidStale   = "stale"
+	saidMiss    = "miss"
+	saidStored  = "stored"
+	saidShared  = "shared"
+	saidRefused = "refused"
+	saidError   = "error"
+	saidBypass  = "bypass"
+)
+
+// get gives the entry of a name, nil when there is none that can be believed,
+// and says which it is.
+func (s *shared) get(ctx context.Context, n name) (*entry, string) {
 	if !s.open() {
-		return nil
+		return nil, saidBypass
 	}
 	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
 	defer cancel()
 	key := entryKey(n)
 	sealed, err := s.client.Get(ctx, key).Bytes()
+	if errors.Is(err, redis.Nil) {
+		s.well()
+		return nil, saidMiss
+	}
 	if err != nil {
 		s.failed(ctx, err)
-		return nil
+		return nil, saidError
 	}
 	s.well()
 	plain, err := s.sealer.Open(sealed, key)
 	if err != nil {
-		return nil
+		return nil, saidRefused
 	}
 	e, err := decodeEntry(plain)
 	if err != nil {
-		return nil
+		return nil, saidRefused
 	}
-	return e
+	return e, saidHit
 }
 
-func (s *shared) put(ctx context.Context, n name, e *entry, life time.Duration) {
+func (s *shared) put(ctx context.Context, n name, e *entry, life time.Duration) string {
 	if life < time.Millisecond || !s.open() {
-		return
+		return saidBypass
 	}
 	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
 	defer cancel()
 	key := entryKey(n)
 	if err := s.client.Set(ctx, key, s.sealer.Seal(e.encode(), key), life).Err(); err != nil {
 		s.failed(ctx, err)
-		return
+		return saidError
 	}
 	s.well()
+	return saidStored
 }
 
 func (s *shared) remove(ctx context.Context, n name) {
@@ -141,7 +159,7 @@ func (s *shared) wait(ctx context.Context, n name, after time.Time) *entry {
 		if err != nil {
 			return nil
 		}
-		if e := s.get(ctx, n); e != nil && e.fetched.After(after) {
+		if e, _ := s.get(ctx, n); e != nil && e.fetched.After(after) {
 			return e
 		}
 		if locked == 0 {

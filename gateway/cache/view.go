@@ -198,6 +198,9 @@ func (v *View) ask(ctx context.Context, j *job, kept *entry) (*upstream.Answer, 
 		fwd = fwdStale
 	}
 	f, joined := v.c.join(ctx, j, v.r.Control.NoCache || v.r.Control.HasMaxAge)
+	if joined {
+		v.c.count(j, "memory", saidShared)
+	}
 	// With something to fall back to, nothing is given before all of it is there.
 	answer, err := f.answer(ctx, kept != nil, joined)
 	switch {

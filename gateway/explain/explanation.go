@@ -80,7 +80,7 @@ type Narrowing struct {
 // Call is one question to the EHR, or to the cache in front of it.
 type Call struct {
 	Number       int      `json:"number"`
-	Kind         string   `json:"kind"` // read, search, page, vread or history
+	Kind         string   `json:"kind"` // read, search, page, vread, history, file, create, update or delete
 	Type         string   `json:"type,omitempty"`
 	Parameters   []string `json:"parameters,omitempty"` // names
 	Proof        bool     `json:"proof,omitempty"`      // asked to prove something

@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -80,9 +81,31 @@ func (t *Trace) Opened(ask func() (*upstream.File, error)) (*upstream.File, erro
 	return got, nil
 }
 
+// Made notes a change that the upstream was asked for. The bytes that come back
+// with it are not counted.
+func (t *Trace) Made(kind, typ string, ask func() error) error {
+	if t == nil {
+		return ask()
+	}
+	began := t.now()
+	err := ask()
+	t.called(Call{Kind: kind, Type: typ}, began, err)
+	return err
+}
+
 func (t *Trace) asked(about Call, ask func() (*upstream.Answer, error)) (*upstream.Answer, error) {
 	began := t.now()
 	answer, err := ask()
+	call := t.called(about, began, err)
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = &tracedBody{ReadCloser: answer.Body, t: t, call: call}
+	return answer, nil
+}
+
+// called adds a call that began then and has ended now.
+func (t *Trace) called(about Call, began time.Time, err error) *Call {
 	call := &Call{Kind: about.Kind, Type: known(about.Type), Parameters: about.Parameters, Proof: about.Proof, Result: "ok", Milliseconds: milliseconds(t.now().Sub(began))}
 	if err != nil {
 		call.Result = fault.KindOf(err).String()
@@ -95,11 +118,7 @@ func (t *Trace) asked(about Call, ask func() (*upstream.Answer, error)) (*upstre
 	} else {
 		t.e.Upstream = append(t.e.Upstream, call)
 	}
-	if err != nil {
-		return nil, err
-	}
-	answer.Body = &tracedBody{ReadCloser: answer.Body, t: t, call: call}
-	return answer, nil
+	return call
 }
 
 // tracedBody counts what is read of an answer.

@@ -13,6 +13,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/internal/httpfile"
 )
 
 // Invalidator forgets what is kept of a patient at a source, or of everybody
@@ -147,7 +148,7 @@ func (g *Gateway) again(x *exchange, r *http.Request, path string) *held {
 	x.event.ResourceID, x.event.Query = was.event.ResourceID, was.event.Query
 	x.log.SetInteraction(was.event.Interaction)
 	if was.read != nil {
-		x.conditions = readConditions(r)
+		x.conditions = httpfile.ConditionsOf(r)
 	}
 	x.repeated = true
 	return &held{head: kept.Bytes, whole: true, read: was.read}

@@ -14,6 +14,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/httpfile"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -60,7 +61,7 @@ type exchange struct {
 	// unasked are types that the upstream does not let be searched so.
 	unasked []string
 
-	conditions conditions
+	conditions httpfile.Conditions
 	view       subset.View
 	pretty     bool
 	ignored    []string // parameters dropped under handling=lenient

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/httpfile"
 	"github.com/portico-fhir/portico/smart/scope"
 )
 
@@ -25,17 +27,7 @@ import (
 type fileAsk struct {
 	at     target
 	accept string
-	want   fileConditions
-}
-
-// file is one that may leave. Its body must be closed.
-type file struct {
-	body        io.ReadCloser
-	contentType string
-	total       int64 // bytes of the whole file, -1 when unknown
-	part        *span // what of it body is, when it is a part
-	etag        string
-	modified    time.Time
+	want   httpfile.Wants
 }
 
 // parseFile understands Binary/_{handle}, and Binary/{id} when it is asked for
@@ -66,7 +58,7 @@ func (g *Gateway) parseFile(x *exchange, r *http.Request, segments []string) (is
 	x.ask.ID, x.event.ResourceID = at.binary, at.binary
 	switch {
 	case raw:
-		x.file = &fileAsk{at: at, accept: strings.Join(r.Header.Values("Accept"), ","), want: conditionsOf(r)}
+		x.file = &fileAsk{at: at, accept: strings.Join(r.Header.Values("Accept"), ","), want: httpfile.WantsOf(r)}
 	case at.binary == "":
 		return true, fault.New(fault.NotAcceptable, "This file is no FHIR resource: leave Accept out, or ask for its own type.")
 	case !strings.Contains(r.URL.RawQuery, "_format"):
@@ -91,22 +83,39 @@ func (g *Gateway) serveFile(w http.ResponseWriter, r *http.Request, x *exchange)
 	if err != nil {
 		return g.refuse(x, err)
 	}
-	defer func() { _ = f.body.Close() }()
-	if !accepts(x.file.accept, f.contentType) {
+	defer func() { _ = f.Body.Close() }()
+	if !httpfile.Accepts(x.file.accept, f.ContentType) {
 		return g.refuse(x, fault.New(fault.NotAcceptable, "The file has another type than those in Accept."))
 	}
-	how := f.plan(x.file.want)
-	if how.status == http.StatusRequestedRangeNotSatisfiable {
-		return g.refuseRange(w, r, x, how.total)
+	how := f.Plan(x.file.want)
+	if how.Status == http.StatusRequestedRangeNotSatisfiable {
+		return g.refuseRange(w, r, x, how.Total)
 	}
-	x.event.Status, x.counts.released = how.status, 1
+	x.event.Status, x.counts.released = how.Status, 1
 	if err := g.record(x, audit.Released); err != nil {
 		return err
 	}
-	return g.sendFile(w, r, x, f, how)
+	if err := f.Send(w, r, how); err != nil {
+		return g.breakOff(x, err)
+	}
+	return nil
 }
 
-func (g *Gateway) openFile(x *exchange) (*file, error) {
+// refuseRange answers 416, which has no kind of its own: it is no error of the
+// record, and its header says how long the file is.
+func (g *Gateway) refuseRange(w http.ResponseWriter, r *http.Request, x *exchange, total int64) error {
+	x.event.Status = http.StatusRequestedRangeNotSatisfiable
+	if err := g.record(x, audit.Refused); err != nil {
+		return err
+	}
+	if total >= 0 {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", total))
+	}
+	writeOutcomeStatus(w, r, fault.New(fault.Invalid, "The file has no such range."), http.StatusRequestedRangeNotSatisfiable)
+	return nil
+}
+
+func (g *Gateway) openFile(x *exchange) (*httpfile.File, error) {
 	if x.file.at.binary != "" {
 		return g.openAsBinary(x)
 	}
@@ -123,7 +132,7 @@ func (g *Gateway) openFile(x *exchange) (*file, error) {
 // openAsBinary asks for the Binary as a resource, which is judged like any read:
 // its securityContext and its labels stand in it. Only one that the upstream has
 // in no other form is streamed as it is.
-func (g *Gateway) openAsBinary(x *exchange) (*file, error) {
+func (g *Gateway) openAsBinary(x *exchange) (*httpfile.File, error) {
 	key := "Binary/" + x.file.at.binary
 	if len(x.src.reach.from(x.era(), "raw "+key)) == 0 {
 		if err := g.narrow(x); err != nil {
@@ -151,7 +160,7 @@ func (g *Gateway) openAsBinary(x *exchange) (*file, error) {
 }
 
 // decoded gives the content of a Binary.
-func decoded(r *fhir.Resource) (*file, error) {
+func decoded(r *fhir.Resource) (*httpfile.File, error) {
 	text := strings.Map(func(c rune) rune {
 		if c == ' ' || c == '\t' || c == '\n' || c == '\r' { // R4 datatypes, base64Binary
 			return -1
@@ -163,12 +172,12 @@ func decoded(r *fhir.Resource) (*file, error) {
 		return nil, fault.Wrap(errors.New("gateway: a Binary's data is not base64"), fault.Upstream, unusable)
 	}
 	sum := sha256.Sum256(data)
-	f := &file{
-		body: io.NopCloser(bytes.NewReader(data)), total: int64(len(data)), contentType: r.Root().Get("contentType").Text(),
-		etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`,
+	f := &httpfile.File{
+		Body: io.NopCloser(bytes.NewReader(data)), Total: int64(len(data)), ContentType: r.Root().Get("contentType").Text(),
+		ETag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`,
 	}
 	if at, err := time.Parse(time.RFC3339Nano, r.LastUpdated()); err == nil {
-		f.modified = at
+		f.Modified = at
 	}
 	return f, nil
 }
@@ -212,7 +221,7 @@ func (x *exchange) rememberFiles(r *fhir.Resource) {
 		if at.binary == "" {
 			x.src.reach.add(x.era(), "file "+at.url, r.Type())
 		}
-		if mediaType(attachment.Get("contentType").Text()) == "text/html" {
+		if httpfile.Media(attachment.Get("contentType").Text()) == "text/html" {
 			x.src.reach.add(x.era(), "html "+at.url, r.Type())
 		}
 	})
@@ -220,7 +229,7 @@ func (x *exchange) rememberFiles(r *fhir.Resource) {
 
 // openRaw asks the upstream for the file as it is. What comes back as FHIR is no
 // file: nobody has judged it.
-func (g *Gateway) openRaw(x *exchange) (*file, error) {
+func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 	if x.src.Files == nil {
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
@@ -229,26 +238,26 @@ func (g *Gateway) openRaw(x *exchange) (*file, error) {
 		accept = "*/*"
 	}
 	got, err := x.trace.Opened(func() (*upstream.File, error) {
-		return x.src.Files.Open(x.ctx, x.file.at.url, upstream.FileRequest{Accept: accept, Range: x.file.want.passed()})
+		return x.src.Files.Open(x.ctx, x.file.at.url, upstream.FileRequest{Accept: accept, Range: x.file.want.RangeHeader()})
 	})
 	switch kind := fault.KindOf(err); {
 	case errors.Is(err, upstream.ErrRange):
-		return &file{body: http.NoBody, total: -1, part: &span{from: -1}}, nil
+		return httpfile.NoSuchRange(), nil
 	case err != nil && kind == fault.Unsupported:
 		x.log.Fail(err)
 		return nil, fault.New(fault.NotFound, "Not found.")
 	case err != nil:
 		return nil, err
 	}
-	html := mediaType(got.ContentType) == "text/html"
+	html := httpfile.Media(got.ContentType) == "text/html"
 	if isFHIR(got.ContentType) || html && len(x.src.reach.from(x.era(), "html "+x.file.at.url)) == 0 {
 		_ = got.Body.Close()
 		x.log.Fail(errors.New("gateway: the upstream gave FHIR or a page in place of a file"))
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
-	f := &file{body: got.Body, contentType: got.ContentType, total: got.Length, etag: disguised(x.file.at.url, got.ETag), modified: got.LastModified}
+	f := &httpfile.File{Body: got.Body, ContentType: got.ContentType, Total: got.Length, ETag: disguised(x.file.at.url, got.ETag), Modified: got.LastModified}
 	if got.ContentRange != "" {
-		if f.part, f.total = contentRange(got.ContentRange); f.part == nil || !f.part.answers(x.file.want.rangeOf, f.total, got.Length) {
+		if f.Part, f.Total = httpfile.ParseContentRange(got.ContentRange); f.Part == nil || !f.Part.Answers(x.file.want.Range, f.Total, got.Length) {
 			_ = got.Body.Close()
 			return nil, fault.Wrap(errors.New("gateway: the upstream gave another part than asked for"), fault.Upstream, unusable)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/httpfile"
 )
 
 // maxWrapped is the largest file that is put into a Binary, in memory.
@@ -35,7 +36,7 @@ func (x *exchange) wrapBinary(id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	media := mediaType(got.ContentType)
+	media := httpfile.Media(got.ContentType)
 	if isFHIR(media) || media == "text/html" || got.Length > maxWrapped {
 		_ = got.Body.Close()
 		return nil, errors.New("gateway: a Binary that cannot be given as FHIR")

@@ -7,6 +7,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/fhir/subset"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/httpfile"
 )
 
 // How an answer looks: _format, _pretty, _elements and _summary (R4 http,
@@ -59,7 +60,7 @@ func (x *exchange) parseReadOptions(r *http.Request) error {
 	case x.view.Summary == "count":
 		return fault.New(fault.Invalid, "_summary=count is for searches.")
 	}
-	x.conditions = readConditions(r)
+	x.conditions = httpfile.ConditionsOf(r)
 	return nil
 }
 

@@ -152,7 +152,7 @@ func (g *Gateway) openAsBinary(x *exchange) (*httpfile.File, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !may:
+	case !may, x.who.Covers("Binary", scope.Read) != guard.Whole: // nobody can look into it
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
 	x.src.reach.add(x.era(), "raw "+key, "Binary")

@@ -151,15 +151,32 @@ func (g *Gateway) sameWork(x *exchange) error {
 	if len(x.proven) > 0 || *x.proofs > 0 {
 		return nil
 	}
-	id, err := cmp.Or(x.ask.ID, "none"), error(nil)
-	switch compartment.Of(x.ask.Type).Class {
+	return g.workAs(x, x.ask.Type, cmp.Or(x.ask.ID, "none"))
+}
+
+// workAs asks the upstream what is asked of it for a resource that belongs to
+// nobody by itself.
+func (g *Gateway) workAs(x *exchange, typ, id string) error {
+	var err error
+	switch compartment.Of(typ).Class {
 	case compartment.Reached:
-		_, err = g.proveReach(x, x.ask.Type, id)
+		_, err = g.proveReach(x, typ, id)
 	case compartment.Through:
 		_, err = g.proveOne(x, fhir.Reference{Type: x.ownType(), ID: id})
 	default: // is fetched as a narrowed search, or by one read
 	}
 	return err
+}
+
+// proveSame is proveOne for what an app names: a missing one costs what a foreign
+// one does.
+func (g *Gateway) proveSame(x *exchange, t fhir.Reference) (bool, error) {
+	before := *x.proofs
+	ok, err := g.proveOne(x, t)
+	if err == nil && !ok && *x.proofs <= before+1 {
+		err = g.workAs(x, t.Type, t.ID)
+	}
+	return ok, err
 }
 
 // namesOne says whether a request names something that may be somebody else's,

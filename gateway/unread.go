@@ -20,6 +20,12 @@ func (g *Gateway) unreadBinary(x *exchange, id string, found item, yield func(it
 	if x.file != nil || x.src.Files == nil {
 		return true
 	}
+	// First whether it may leave at all: a missing one is not opened either.
+	if may, err := g.proveReach(x, "Binary", id); err != nil {
+		return yield(item{}, err)
+	} else if !may {
+		return true
+	}
 	raw, err := x.wrapBinary(id)
 	if err != nil {
 		x.log.Fail(err) // for the operator; to the app it is not there

@@ -92,7 +92,7 @@ func (g *Gateway) mayPoint(x *exchange, references []fhir.Reference) error {
 		case guard.IfReadable:
 			if !allowed {
 				var err error
-				if allowed, err = g.proveOne(x, to); err != nil {
+				if allowed, err = g.proveSame(x, to); err != nil {
 					return err
 				}
 			}

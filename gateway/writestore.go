@@ -26,11 +26,13 @@ func (g *Gateway) store(x *exchange, c *write) error {
 		changed = append(changed, c.before.resource)
 	}
 	g.changed(x, changed...)
-	if err == nil && c.done.ID == "" {
-		err = fault.New(fault.Upstream, "The record system took the resource without saying under which id: search for it before it is sent again.")
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return x.storeFault(err)
+	case x.ask.Interaction != guard.Create:
+		c.done.ID = x.ask.ID
+	case !x.made(ctx, c.done):
+		return fault.New(fault.Upstream, "The record system took the resource without saying under which id: search for it before it is sent again.")
 	}
 	x.event.ResourceID = c.done.ID
 	return nil
@@ -56,6 +58,28 @@ func (x *exchange) send(ctx context.Context, c *write) error {
 		c.done = done
 		return err
 	})
+}
+
+// made says whether what the record says that it has made is the patient's. One
+// that knows such a resource already may give that back in its place, whoever's it
+// is, and not even its id may be told then.
+func (x *exchange) made(ctx context.Context, done *upstream.Written) bool {
+	body := done.Body
+	if len(body) == 0 && done.ID != "" {
+		answer, err := x.src.Upstream.Read(ctx, x.ask.Type, done.ID)
+		if err != nil {
+			return false
+		}
+		if body, err = readWhole(answer.Body); err != nil {
+			return false
+		}
+	}
+	r, err := fhir.ParseResource(body)
+	if err != nil || r.Type() != x.ask.Type || r.ID() != done.ID || !x.who.Owns(r) {
+		return false
+	}
+	done.Body = body
+	return true
 }
 
 // storeFault says what a failed change means to the app.

@@ -231,10 +231,10 @@ func (w *walk) text(n fhir.Node, name string) {
 		if strings.Contains(text, "/") && (!strings.Contains(text, ":") || namesRecord(text)) {
 			w.refuse("The url of an extension must be the address of its definition.")
 		}
-	case "url":
-		w.address(n, true)
-	case "valueUri", "valueUrl", "valueCanonical", "uri", "source", "address":
-		w.address(n, false)
+	case "url", "valueUri", "valueUrl", "valueCanonical":
+		w.address(n, name == "url", !n.IsItem())
+	case "uri", "source", "address":
+		w.address(n, false, false)
 	default:
 		if one := strings.TrimSpace(text); strings.Contains(one, "://") && !strings.ContainsAny(one, " \t\r\n") && namesRecord(one) {
 			w.refuse(links)
@@ -243,12 +243,15 @@ func (w *walk) text(n fhir.Node, name string) {
 }
 
 // address looks at a URL that is followed: what an attachment's leads to will be
-// fetched in the patient's name, so it may lead into this FHIR base alone.
-func (w *walk) address(n fhir.Node, file bool) {
+// fetched in the patient's name, so it may lead into this FHIR base alone. Only
+// where it gets our base again when it leaves does it get the record's.
+func (w *walk) address(n fhir.Node, file, returns bool) {
 	text := n.Text()
 	to := w.rd.Public.Resolve(text)
 	below, ours := w.rd.Public.Relative(text)
 	switch {
+	case ours && !returns:
+		w.refuse(links)
 	case to.Where == fhir.Local:
 		w.references = append(w.references, to)
 		if ours {

@@ -6,6 +6,10 @@ import (
 	"github.com/portico-fhir/portico/internal/fault"
 )
 
+// Owns says whether a resource is the patient's by what it says itself, whatever
+// the scopes cover.
+func (w Who) Owns(r *fhir.Resource) bool { return w.whose().Member(r) == compartment.Mine }
+
 // Accepts decides on a resource as it would be stored: it must be the patient's
 // own, name no other patient, hold no other one's resource, and be within a
 // scope for the interaction. It says the same whatever exists.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -26,8 +28,16 @@ type Redis struct {
 // such as "--requirepass", "x" or "--cluster-enabled", "yes".
 func StartRedis(t testing.TB, more ...string) *Redis {
 	t.Helper()
+	return start(t, func(dir string) []string {
+		return append([]string{"--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, more...)
+	})
+}
+
+// start starts a server; args gives the arguments beside program, port and address.
+func start(t testing.TB, args func(dir string) []string) *Redis {
+	t.Helper()
 	Need(t)
-	r, err := startRedis(more)
+	r, err := startRedis(args)
 	if err != nil {
 		t.Fatalf("start Redis: %v", err)
 	}
@@ -43,7 +53,7 @@ func StartRedis(t testing.TB, more ...string) *Redis {
 	return r
 }
 
-func startRedis(more []string) (*Redis, error) {
+func startRedis(args func(dir string) []string) (*Redis, error) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, err
@@ -57,9 +67,7 @@ func startRedis(more []string) (*Redis, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	r := &Redis{Addr: fmt.Sprintf("127.0.0.1:%d", port), dir: dir}
-	r.command = append([]string{
-		program, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
-	}, more...)
+	r.command = append(append([]string{program}, args(dir)...), "--port", strconv.Itoa(port), "--bind", "127.0.0.1")
 	if err := r.start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -81,22 +89,57 @@ func (r *Redis) start() error {
 // answers says whether the server takes commands; that it wants a password
 // first is an answer too.
 func (r *Redis) answers() error {
+	said, err := r.say("PING")
+	if err != nil || !strings.HasPrefix(said, "+") && !strings.HasPrefix(said, "-NOAU") {
+		return fmt.Errorf("services: Redis is not ready: %q, %w", said, err)
+	}
+	return nil
+}
+
+// say sends a command without a client and gives the beginning of what comes back.
+func (r *Redis) say(command string) (string, error) {
 	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", r.Addr)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
+		return "", err
+	}
+	answer := make([]byte, 4096)
+	n, err := conn.Read(answer)
+	return string(answer[:n]), err
+}
+
+// become waits until the answer to a command holds a text.
+func (r *Redis) become(t testing.TB, command, text string) {
+	t.Helper()
+	err := until(func() error {
+		said, err := r.say(command)
+		if err == nil && !strings.Contains(said, text) {
+			err = fmt.Errorf("services: %s says %q", command, said)
+		}
 		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return err
+}
+
+// Freeze stops the server without ending it: it answers nothing until Thaw.
+func (r *Redis) Freeze(t testing.TB) { r.signal(t, syscall.SIGSTOP) }
+
+// Thaw lets the server go on after Freeze.
+func (r *Redis) Thaw(t testing.TB) { r.signal(t, syscall.SIGCONT) }
+
+func (r *Redis) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(r.run.pid, s); err != nil {
+		t.Fatalf("signal Redis: %v", err)
 	}
-	var answer [8]byte
-	if n, err := conn.Read(answer[:]); err != nil || n < 5 || (answer[0] != '+' && string(answer[:5]) != "-NOAU") {
-		return fmt.Errorf("services: Redis is not ready: %q, %w", answer[:n], err)
-	}
-	return nil
 }
 
 // Kill ends the server at once; what it held is gone.

@@ -2,10 +2,9 @@ package gateway
 
 import (
 	"encoding/binary"
-	"strings"
 	"time"
 
-	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/locate"
 )
 
 // Attachments leave with the URL of a sealed handle in place of the EHR's. The
@@ -29,52 +28,15 @@ const fileWindow = 24 * time.Hour
 // underscore, and no operation on a type begins like a handle.
 const fileMark = "_"
 
-// attachmentElements are the elements of R4 (4.0.1) whose type is Attachment,
-// by their name. Others are known by holding nothing but what an Attachment has.
-var attachmentElements = map[string]bool{
-	"attachment":               true, // DocumentReference.content, ConsentSource
-	"content":                  true, // Media, Library
-	"contentAttachment":        true, // Communication.payload, Contract
-	"document":                 true, // relatedArtifact
-	"form":                     true, // ClaimResponse, ExplanationOfBenefit
-	"image":                    true, // BodyStructure
-	"legallyBindingAttachment": true, // Contract
-	"photo":                    true, // Patient, Person, Practitioner, RelatedPerson, HealthcareService
-	"presentedForm":            true, // DiagnosticReport
-	"sourceAttachment":         true, // Consent
-	"valueAttachment":          true, // extensions, answers, supporting information
-}
-
-var attachmentMembers = map[string]bool{
-	"id": true, "extension": true, "contentType": true, "language": true, "data": true, "url": true, "size": true, "hash": true, "title": true, "creation": true,
-}
-
-// isAttachment says whether an object that has a url is an Attachment; holder is
-// what it stands under by name.
-func isAttachment(n, holder fhir.Node) bool {
-	if !holder.Exists() || holder.Named("extension") || holder.Named("modifierExtension") {
-		return false
-	}
-	if attachmentElements[holder.Name()] {
-		return true
-	}
-	for c := range n.Children() {
-		if !attachmentMembers[strings.TrimPrefix(c.Name(), "_")] {
-			return false
-		}
-	}
-	return true
-}
-
-// fileLink seals a target for the patient of the request.
-func (g *Gateway) fileLink(x *exchange, at target) string {
+// fileLink seals a locate.Target for the patient of the request.
+func (g *Gateway) fileLink(x *exchange, at locate.Target) string {
 	end := g.now().Truncate(fileWindow).Add(2 * fileWindow)
 	plain := binary.BigEndian.AppendUint64(nil, uint64(max(end.Unix(), 0)))
 	switch {
-	case at.relative != "":
-		plain = append(append(plain, 'b'), at.relative...)
+	case at.Relative != "":
+		plain = append(append(plain, 'b'), at.Relative...)
 	default:
-		plain = append(append(plain, 'u'), at.url...)
+		plain = append(append(plain, 'u'), at.URL...)
 	}
 	return x.src.publicBase + "/Binary/" + fileMark + g.files.SealSteady(plain, x.fileBound())
 }
@@ -83,26 +45,17 @@ func (g *Gateway) fileLink(x *exchange, at target) string {
 // may use it, through any app, as far as their token goes.
 func (x *exchange) fileBound() string { return "file\x00" + x.src.ID + "\x00" + x.grant.Patient }
 
-// openHandle gives the target of a handle; ok is false for one of somebody else,
+// openHandle gives the locate.Target of a handle; ok is false for one of somebody else,
 // an old or a changed one, and one whose place is not served any more.
-func (g *Gateway) openHandle(x *exchange, handle string) (at target, ok bool) {
+func (g *Gateway) openHandle(x *exchange, handle string) (at locate.Target, ok bool) {
 	plain, err := g.files.OpenText(handle, x.fileBound())
 	if err != nil || len(plain) < 9 || uint64(max(g.now().Unix(), 0)) >= binary.BigEndian.Uint64(plain) {
-		return target{}, false
+		return locate.Target{}, false
 	}
 	text := string(plain[9:])
 	if plain[8] == 'b' {
 		text = x.src.Base.String() + "/" + text
 	}
-	at = x.src.where.locate(text)
-	return at, at.place == stored
-}
-
-// attachments visits the URLs of a resource's attachments.
-func attachments(r *fhir.Resource, visit func(n, attachment fhir.Node)) {
-	places(r.Root(), r.Type(), fhir.Node{}, func(n, attachment fhir.Node) {
-		if attachment.Exists() {
-			visit(n, attachment)
-		}
-	})
+	at = x.src.where.Locate(text)
+	return at, at.Place == locate.Stored
 }

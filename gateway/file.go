@@ -17,6 +17,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/gateway/locate"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/httpfile"
@@ -25,7 +26,7 @@ import (
 
 // fileAsk is a request for the bytes of a file.
 type fileAsk struct {
-	at     target
+	at     locate.Target
 	accept string
 	want   httpfile.Wants
 }
@@ -45,7 +46,7 @@ func (g *Gateway) parseFile(x *exchange, r *http.Request, segments []string) (is
 	x.ask.Type, x.event.Type = "Binary", "Binary"
 	x.ask.Interaction, x.event.Interaction = guard.Read, string(guard.Read)
 	x.log.SetInteraction(string(guard.Read))
-	at := target{place: stored, relative: "Binary/" + segments[1], url: x.src.Base.String() + "/Binary/" + segments[1], binary: segments[1]}
+	at := locate.Target{Place: locate.Stored, Relative: "Binary/" + segments[1], URL: x.src.Base.String() + "/Binary/" + segments[1], Binary: segments[1]}
 	if sealed {
 		var good bool
 		if at, good = g.openHandle(x, handle); !good {
@@ -55,11 +56,11 @@ func (g *Gateway) parseFile(x *exchange, r *http.Request, segments []string) (is
 	} else if !fhir.ValidID(segments[1]) {
 		return true, fault.New(fault.NotFound, "Not found.")
 	}
-	x.ask.ID, x.event.ResourceID = at.binary, at.binary
+	x.ask.ID, x.event.ResourceID = at.Binary, at.Binary
 	switch {
 	case raw:
 		x.file = &fileAsk{at: at, accept: strings.Join(r.Header.Values("Accept"), ","), want: httpfile.WantsOf(r)}
-	case at.binary == "":
+	case at.Binary == "":
 		return true, fault.New(fault.NotAcceptable, "This file is no FHIR resource: leave Accept out, or ask for its own type.")
 	case !strings.Contains(r.URL.RawQuery, "_format"):
 		if err := acceptsJSON(r.Header.Values("Accept")); err != nil {
@@ -116,7 +117,7 @@ func (g *Gateway) refuseRange(w http.ResponseWriter, r *http.Request, x *exchang
 }
 
 func (g *Gateway) openFile(x *exchange) (*httpfile.File, error) {
-	if x.file.at.binary != "" {
+	if x.file.at.Binary != "" {
 		return g.openAsBinary(x)
 	}
 	may, err := g.proveFile(x)
@@ -133,7 +134,7 @@ func (g *Gateway) openFile(x *exchange) (*httpfile.File, error) {
 // its securityContext and its labels stand in it. Only one that the upstream has
 // in no other form is streamed as it is.
 func (g *Gateway) openAsBinary(x *exchange) (*httpfile.File, error) {
-	key := "Binary/" + x.file.at.binary
+	key := "Binary/" + x.file.at.Binary
 	if len(x.src.reach.from(x.era(), "raw "+key)) == 0 {
 		if err := g.narrow(x); err != nil {
 			return nil, err
@@ -148,7 +149,7 @@ func (g *Gateway) openAsBinary(x *exchange) (*httpfile.File, error) {
 			return nil, fault.New(fault.NotFound, "Not found.")
 		}
 	}
-	may, err := g.proveReach(x, "Binary", x.file.at.binary)
+	may, err := g.proveReach(x, "Binary", x.file.at.Binary)
 	switch {
 	case err != nil:
 		return nil, err
@@ -185,7 +186,7 @@ func decoded(r *fhir.Resource) (*httpfile.File, error) {
 // proveFile says whether something of the patient's own that may lead to files,
 // and that the token may read, has an attachment with this very URL.
 func (g *Gateway) proveFile(x *exchange) (bool, error) {
-	for _, from := range x.src.reach.from(x.era(), "file "+x.file.at.url) {
+	for _, from := range x.src.reach.from(x.era(), "file "+x.file.at.URL) {
 		if x.who.Covers(from, scope.Read) == guard.Whole {
 			return true, nil
 		}
@@ -204,8 +205,8 @@ func (x *exchange) leadsToFile(r *fhir.Resource) bool {
 		return false
 	}
 	found := false
-	attachments(r, func(n, _ fhir.Node) {
-		found = found || x.src.where.locate(n.Text()).url == x.file.at.url
+	locate.Attachments(r, func(n, _ fhir.Node) {
+		found = found || x.src.where.Locate(n.Text()).URL == x.file.at.URL
 	})
 	return found
 }
@@ -213,16 +214,16 @@ func (x *exchange) leadsToFile(r *fhir.Resource) bool {
 // rememberFiles notes the files that a resource leads to, for proveFile, and
 // which of them are pages of HTML: an upstream that is not itself answers those.
 func (x *exchange) rememberFiles(r *fhir.Resource) {
-	attachments(r, func(n, attachment fhir.Node) {
-		at := x.src.where.locate(n.Text())
-		if at.place != stored {
+	locate.Attachments(r, func(n, attachment fhir.Node) {
+		at := x.src.where.Locate(n.Text())
+		if at.Place != locate.Stored {
 			return
 		}
-		if at.binary == "" {
-			x.src.reach.add(x.era(), "file "+at.url, r.Type())
+		if at.Binary == "" {
+			x.src.reach.add(x.era(), "file "+at.URL, r.Type())
 		}
 		if httpfile.Media(attachment.Get("contentType").Text()) == "text/html" {
-			x.src.reach.add(x.era(), "html "+at.url, r.Type())
+			x.src.reach.add(x.era(), "html "+at.URL, r.Type())
 		}
 	})
 }
@@ -238,7 +239,7 @@ func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 		accept = "*/*"
 	}
 	got, err := x.trace.Opened(func() (*upstream.File, error) {
-		return x.src.Files.Open(x.ctx, x.file.at.url, upstream.FileRequest{Accept: accept, Range: x.file.want.RangeHeader()})
+		return x.src.Files.Open(x.ctx, x.file.at.URL, upstream.FileRequest{Accept: accept, Range: x.file.want.RangeHeader()})
 	})
 	switch kind := fault.KindOf(err); {
 	case errors.Is(err, upstream.ErrRange):
@@ -250,12 +251,12 @@ func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 		return nil, err
 	}
 	html := httpfile.Media(got.ContentType) == "text/html"
-	if isFHIR(got.ContentType) || html && len(x.src.reach.from(x.era(), "html "+x.file.at.url)) == 0 {
+	if isFHIR(got.ContentType) || html && len(x.src.reach.from(x.era(), "html "+x.file.at.URL)) == 0 {
 		_ = got.Body.Close()
 		x.log.Fail(errors.New("gateway: the upstream gave FHIR or a page in place of a file"))
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
-	f := &httpfile.File{Body: got.Body, ContentType: got.ContentType, Total: got.Length, ETag: disguised(x.file.at.url, got.ETag), Modified: got.LastModified}
+	f := &httpfile.File{Body: got.Body, ContentType: got.ContentType, Total: got.Length, ETag: disguised(x.file.at.URL, got.ETag), Modified: got.LastModified}
 	if got.ContentRange != "" {
 		if f.Part, f.Total = httpfile.ParseContentRange(got.ContentRange); f.Part == nil || !f.Part.Answers(x.file.want.Range, f.Total, got.Length) {
 			_ = got.Body.Close()

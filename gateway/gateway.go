@@ -22,6 +22,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/gateway/locate"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
@@ -114,7 +115,7 @@ type source struct {
 	publicBase string    // {public URL}/fhir/{id}
 	public     fhir.Base // the same, parsed
 	reach      *reachMemory
-	where      *locator
+	where      *locate.Locator
 }
 
 type oauthURIs struct{ authorize, token string }
@@ -159,7 +160,7 @@ func New(o Options) (*Gateway, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gateway: public URL: %w", err)
 		}
-		where, err := newLocator(s.Base, public, s.Attachments)
+		where, err := locate.New(s.Base, public, s.Attachments)
 		if err != nil {
 			return nil, err
 		}

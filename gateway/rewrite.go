@@ -1,12 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/locate"
 )
 
 // masked stands in place of a Reference to another patient: the element stays
@@ -75,7 +75,7 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 // them our base, and the attachments' a handle. A string elsewhere (an identifier
 // system, a narrative) is data and stays, even if it looks like one.
 func (g *Gateway) relocate(x *exchange, r *fhir.Resource) (edits []fhir.Edit, sealed bool) {
-	places(r.Root(), r.Type(), fhir.Node{}, func(n, attachment fhir.Node) {
+	locate.URLs(r, func(n, attachment fhir.Node) {
 		ours, changes := "", false
 		if attachment.Exists() {
 			var handle bool
@@ -100,11 +100,11 @@ func (g *Gateway) relocate(x *exchange, r *fhir.Resource) (edits []fhir.Edit, se
 // attachmentURL gives what leaves in place of an attachment's URL, "" when it
 // leaves as it is.
 func (g *Gateway) attachmentURL(x *exchange, text string) (ours string, handle bool) {
-	switch at := x.src.where.locate(text); {
-	case at.place == elsewhere, at.place == spoken && at.relative == text:
+	switch at := x.src.where.Locate(text); {
+	case at.Place == locate.Elsewhere, at.Place == locate.Spoken && at.Relative == text:
 		return "", false
-	case at.place == spoken:
-		return x.src.publicBase + "/" + at.relative, false
+	case at.Place == locate.Spoken:
+		return x.src.publicBase + "/" + at.Relative, false
 	default:
 		return g.fileLink(x, at), true
 	}
@@ -120,38 +120,4 @@ func (s *source) ourURL(text string) (string, bool) {
 		return s.publicBase, true
 	}
 	return "", false
-}
-
-// places visits where FHIR holds a URL that is followed: Reference.reference,
-// Attachment.url, the URLs in extensions and answers, meta.source and
-// Endpoint.address. holder is what the object stands under by name, through
-// arrays; extension.url is a name and no place. attachment is the Attachment
-// around a url, if it is in one.
-func places(n fhir.Node, typ string, holder fhir.Node, visit func(url, attachment fhir.Node)) {
-	for c := range n.Children() {
-		switch {
-		case !c.IsString() && c.IsItem():
-			places(c, typ, holder, visit)
-		case !c.IsString():
-			places(c, typ, c, visit)
-		case c.Named("url") && isAttachment(n, holder): // relative or absolute
-			visit(c, n)
-		case bytes.ContainsAny(c.Raw(), `:\\`) && isPlace(c, typ, holder): // an absolute URL has a colon
-			visit(c, fhir.Node{})
-		}
-	}
-}
-
-func isPlace(c fhir.Node, typ string, holder fhir.Node) bool {
-	switch c.Name() {
-	case "reference", "valueUrl", "valueUri", "valueCanonical":
-		return true
-	case "url":
-		return !holder.Named("extension") && !holder.Named("modifierExtension")
-	case "source":
-		return holder.Named("meta")
-	case "address":
-		return !holder.Exists() && typ == "Endpoint"
-	}
-	return false
 }

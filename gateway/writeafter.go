@@ -119,7 +119,7 @@ func (g *Gateway) knowOlderLinks(x *exchange, body []byte, known map[inbound.Pla
 		}
 		at, opens := g.openHandle(x, handle)
 		for place, record := range known {
-			if opens && place.Name == "url" && x.src.where.locate(record) == at {
+			if opens && place.Name == "url" && x.src.where.Locate(record) == at {
 				known[inbound.Place{Name: "url", Text: n.Text()}] = record
 				return
 			}

@@ -1,4 +1,7 @@
-package gateway
+// Package locate owns the URLs in a resource: where FHIR has ones that are
+// followed, and what each leads to as seen from one source. It must not know who
+// follows them, nor whether they may.
+package locate
 
 import (
 	"fmt"
@@ -11,34 +14,34 @@ import (
 	"github.com/portico-fhir/portico/gateway/upstream"
 )
 
-// place says what the URL of an attachment leads to, as seen from one source.
-type place uint8
+// Place says what the URL of an attachment leads to, as seen from one source.
+type Place uint8
 
 const (
-	// closedPlace is the zero value on purpose: a URL that tells of the upstream
+	// Closed is the zero value on purpose: a URL that tells of the upstream
 	// and that nobody may follow. It leaves as a handle that opens nothing.
-	closedPlace place = iota
-	// elsewhere is any other host's: it leaves as it is and is never fetched.
-	elsewhere
-	// spoken is FHIR on the upstream's base: it leaves with our base, and whoever
+	Closed Place = iota
+	// Elsewhere is any other host's: it leaves as it is and is never fetched.
+	Elsewhere
+	// Spoken is FHIR on the upstream's base: it leaves with our base, and whoever
 	// follows it goes the whole path like any request.
-	spoken
-	// stored is a file: a Binary, another path below the base, or one below a
+	Spoken
+	// Stored is a file: a Binary, another path below the base, or one below a
 	// place configured for attachments. It leaves as a handle.
-	stored
+	Stored
 )
 
-// target is a URL of an attachment, understood.
-type target struct {
-	place    place
-	url      string // absolute, without fragment; "" for elsewhere
-	relative string // below the upstream's base, "" when it is not
-	binary   string // the id, when it is a Binary
+// Target is a URL of an attachment, understood.
+type Target struct {
+	Place    Place
+	URL      string // absolute, without fragment; "" for Elsewhere
+	Relative string // below the upstream's base, "" when it is not
+	Binary   string // the id, when it is a Binary
 }
 
-// locator tells what URLs lead to. URLs are compared part by part, never as
+// Locator tells what URLs lead to. URLs are compared part by part, never as
 // prefixes of strings (docs/pitfalls.md 32 and 34).
-type locator struct {
+type Locator struct {
 	base, public fhir.Base
 	root         *url.URL    // the base with a slash: relative URLs are relative to it (R4 datatypes, Attachment)
 	places       []fhir.Base // configured for attachments
@@ -46,16 +49,18 @@ type locator struct {
 	types        map[string]bool
 }
 
-func newLocator(base, public fhir.Base, places []fhir.Base) (*locator, error) {
+// New makes one for an upstream's base, the one that apps see, and the places
+// outside of it where attachments lie.
+func New(base, public fhir.Base, places []fhir.Base) (*Locator, error) {
 	root, err := url.Parse(base.String() + "/")
 	if err != nil {
-		return nil, fmt.Errorf("gateway: the upstream's base: %w", err)
+		return nil, fmt.Errorf("locate: the upstream's base: %w", err)
 	}
-	l := &locator{base: base, public: public, root: root, places: places, types: map[string]bool{}}
+	l := &Locator{base: base, public: public, root: root, places: places, types: map[string]bool{}}
 	for _, b := range append([]fhir.Base{base}, places...) {
 		u, err := url.Parse(b.String())
 		if err != nil {
-			return nil, fmt.Errorf("gateway: a place of attachments: %w", err)
+			return nil, fmt.Errorf("locate: a place of attachments: %w", err)
 		}
 		l.hosts = append(l.hosts, u.Hostname())
 	}
@@ -65,39 +70,39 @@ func newLocator(base, public fhir.Base, places []fhir.Base) (*locator, error) {
 	return l, nil
 }
 
-// locate understands the URL of an attachment.
-func (l *locator) locate(text string) target {
+// Locate understands the URL of an attachment.
+func (l *Locator) Locate(text string) Target {
 	switch {
 	case text == "" || text[0] == '#':
-		return target{place: elsewhere}
+		return Target{Place: Elsewhere}
 	case len(text) > 5 && strings.EqualFold(text[:5], "data:"):
-		return target{place: elsewhere} // the file itself
+		return Target{Place: Elsewhere} // the file itself
 	}
 	u, err := l.root.Parse(text)
 	if err != nil || strings.ContainsFunc(text, odd) || u.User != nil || u.Opaque != "" {
 		return l.strange(text)
 	}
 	u.Fragment, u.RawFragment = "", ""
-	at := target{url: u.String()}
-	if _, ours := l.public.Relative(at.url); ours {
-		return target{place: elsewhere} // it leads here already
+	at := Target{URL: u.String()}
+	if _, ours := l.public.Relative(at.URL); ours {
+		return Target{Place: Elsewhere} // it leads here already
 	}
-	if relative, below := l.base.Relative(at.url); below {
-		at.relative, at.url = relative, l.base.String()+"/"+relative // one way to write each
-		if l.below(&at); at.place == stored && !upstream.Within(l.base, at.url) {
-			at.place, at.binary = closedPlace, "" // the connector would not ask for it
+	if relative, below := l.base.Relative(at.URL); below {
+		at.Relative, at.URL = relative, l.base.String()+"/"+relative // one way to write each
+		if l.below(&at); at.Place == Stored && !upstream.Within(l.base, at.URL) {
+			at.Place, at.Binary = Closed, "" // the connector would not ask for it
 		}
 		return at
 	}
 	for _, p := range l.places {
-		if relative, below := p.Relative(at.url); below {
+		if relative, below := p.Relative(at.URL); below {
 			if path, _, _ := strings.Cut(relative, "?"); plainPath(path) != nil && upstream.Within(p, p.String()+"/"+relative) {
-				at.place, at.url = stored, p.String()+"/"+relative
+				at.Place, at.URL = Stored, p.String()+"/"+relative
 			}
 			return at
 		}
 	}
-	return l.strange(at.url)
+	return l.strange(at.URL)
 }
 
 // odd are bytes that readers of URLs disagree on.
@@ -106,19 +111,19 @@ func odd(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == '\uFFFD
 // below tells files from what speaks FHIR under the upstream's base. Names of
 // types count in any case: there are servers that do not tell them apart, and a
 // resource given raw would be one that nobody judged.
-func (l *locator) below(at *target) {
-	path, query, asks := strings.Cut(at.relative, "?")
+func (l *Locator) below(at *Target) {
+	path, query, asks := strings.Cut(at.Relative, "?")
 	segments := plainPath(path)
-	switch to := l.base.Resolve(at.url); {
+	switch to := l.base.Resolve(at.URL); {
 	case path == "":
-		at.place = spoken
+		at.Place = Spoken
 	case segments == nil:
 	case to.Where == fhir.Local && to.Type == "Binary" && !asks && query == "":
-		at.place, at.binary = stored, to.ID
+		at.Place, at.Binary = Stored, to.ID
 	case l.types[strings.ToLower(segments[0])], strings.ContainsRune("$_.", rune(segments[0][0])), strings.EqualFold(segments[0], "metadata"):
-		at.place = spoken
+		at.Place = Spoken
 	default:
-		at.place = stored
+		at.Place = Stored
 	}
 }
 
@@ -138,11 +143,11 @@ func plainPath(path string) []string {
 
 // strange is for URLs that are none of ours: another host's, unless the text
 // speaks of the upstream's host all the same.
-func (l *locator) strange(text string) target {
+func (l *Locator) strange(text string) Target {
 	if slices.ContainsFunc(l.hosts, func(host string) bool { return mentions(text, host) }) {
-		return target{place: closedPlace, url: text}
+		return Target{Place: Closed, URL: text}
 	}
-	return target{place: elsewhere}
+	return Target{Place: Elsewhere}
 }
 
 // mentions finds a host name standing by itself in a text, escaped or not.

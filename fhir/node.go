@@ -59,6 +59,9 @@ func ParseNode(raw []byte) (Node, error) {
 // scrub keeps the position of a syntax error but not the text around it, which
 // may be patient data.
 func scrub(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("fhir: not valid JSON: %w", io.ErrUnexpectedEOF)
+	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
 		return fmt.Errorf("fhir: not valid JSON at byte %d", syntactic.ByteOffset)

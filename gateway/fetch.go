@@ -179,7 +179,11 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 	if err != nil {
 		return yield(item{}, err)
 	}
-	if found.Resource, found.Err = fhir.ParseResource(raw); found.Err != nil && x.depth == 0 {
+	found.Resource, found.Err = fhir.ParseResource(raw)
+	switch {
+	case errors.Is(found.Err, io.ErrUnexpectedEOF): // as when the connection ends
+		return yield(item{}, fault.Wrap(found.Err, fault.Upstream, unusable))
+	case found.Err != nil && x.depth == 0:
 		x.log.Fail(found.Err)
 	}
 	return yield(found, nil)

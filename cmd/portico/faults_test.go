@@ -28,7 +28,7 @@ func TestFaultsOfTheEHRAreNeverWrongAnswers(t *testing.T) {
 	who := c.two(t)
 	for _, mode := range []string{"hanging", "500", "429", "HTML", "truncated JSON", "wrong Content-Length", "slow drip", "killed"} {
 		t.Run(mode, func(t *testing.T) {
-			l := startLoadAt(&load{refused: map[int]int64{}, pages: mode == "HTML"}, who, c.fhir(0), c.fhir(1))
+			l := startLoadAt(&load{refused: map[int]int64{}}, who, c.fhir(0), c.fhir(1))
 			l.more(t, 40)
 			before := l.now()
 			if mode == "killed" {

@@ -47,10 +47,6 @@ type load struct {
 	ids     []string // request ids of right answers that arrived whole
 	cut     int64    // answers that began and did not end
 	refused map[int]int64
-
-	// pages: the EHR answers with pages of HTML and 200. A single resource that is
-	// one is withheld like any that cannot be judged, so 404 is no wrong answer.
-	pages bool
 }
 
 const (
@@ -144,9 +140,6 @@ func (l *load) ask(client *http.Client, target string, r *patientReader, want st
 		return
 	}
 	verdict := judge(resp.StatusCode, body, r, want)
-	if l.pages && want != "" && resp.StatusCode == http.StatusNotFound && judge(resp.StatusCode, body, r, "") == "good" {
-		verdict = "refused"
-	}
 	l.note(func() {
 		switch verdict {
 		case "good":

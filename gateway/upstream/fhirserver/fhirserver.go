@@ -5,6 +5,7 @@
 package fhirserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -124,8 +126,17 @@ func (s *Server) Read(ctx context.Context, typ, id string) (*upstream.Answer, er
 	if !fhir.ValidID(id) {
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
-	return s.get(ctx, s.base.String()+"/"+typ+"/"+id)
+	answer, err := s.get(ctx, s.base.String()+"/"+typ+"/"+id)
+	if typ != "Binary" && errors.Is(err, errPage) {
+		// A page of a sign-in or of a proxy, in place of any answer. A Binary may
+		// be a page itself.
+		return nil, fault.Wrap(errPage, fault.Upstream, "The record system gave an unusable answer.")
+	}
+	return answer, err
 }
+
+// errPage is that an answer with status 200 is a page of HTML.
+var errPage = errors.New("fhirserver: a page of HTML")
 
 // Search implements upstream.Reader.
 func (s *Server) Search(ctx context.Context, typ, query string) (*upstream.Answer, error) {
@@ -168,7 +179,7 @@ func (s *Server) send(within, caller context.Context, end context.CancelFunc, ta
 		return nil, transportFault(caller, err)
 	}
 	if err := s.statusFault(resp); err != nil {
-		return nil, drained(newBody(resp.Body, s.maxBody, s.timeout, end), err)
+		return nil, drained(resp, newBody(resp.Body, s.maxBody, s.timeout, end), err)
 	}
 	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
 	if err != nil {
@@ -250,11 +261,30 @@ func (s *Server) isJSON(contentType string) bool {
 // again, and closes it. A server whose answers break off must not tell, by which
 // of them do, whether there is something: its "not found" that breaks off is as
 // unusable as a resource that does.
-func drained(b *body, failed error) error {
-	_, err := io.CopyN(io.Discard, b, 64<<10)
+func drained(resp *http.Response, b *body, failed error) error {
+	raw, err := io.ReadAll(io.LimitReader(b, maxDrained))
 	_ = b.Close()
-	if err != nil && !errors.Is(err, io.EOF) && fault.KindOf(failed) == fault.NotFound {
+	switch {
+	case fault.KindOf(failed) == fault.NotFound && (err != nil || cut(resp, raw)):
 		return fault.Wrap(errors.New("fhirserver: the answer broke off"), fault.Upstream, "The record system gave an unusable answer.")
+	case errors.Is(failed, upstream.ErrUnreadable) && isPage(raw):
+		return fault.Wrap(fmt.Errorf("%w: %w", errPage, upstream.ErrUnreadable), fault.Upstream, "The record system gave an unusable answer.")
 	}
 	return failed
+}
+
+const maxDrained = 64 << 10
+
+// cut says whether a body that calls itself JSON ends before it is whole.
+func cut(resp *http.Response, raw []byte) bool {
+	if len(raw) == 0 || len(raw) == maxDrained || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		return false
+	}
+	_, err := fhir.ParseNode(raw)
+	return errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func isPage(raw []byte) bool {
+	begin := strings.ToLower(string(bytes.TrimSpace(raw[:min(len(raw), 256)])))
+	return strings.HasPrefix(begin, "<!doctype html") || strings.HasPrefix(begin, "<html")
 }

@@ -74,7 +74,7 @@ func (s *Server) open(within, caller context.Context, end context.CancelFunc, li
 	}
 	body := newBody(resp.Body, s.maxBody, s.timeout, end)
 	if err := s.fileFault(resp, want); err != nil {
-		return nil, drained(body, err)
+		return nil, drained(resp, body, err)
 	}
 	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
 	if err != nil {

@@ -69,7 +69,7 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 	}
 	answer := newBody(resp.Body, s.maxBody, s.timeout, end)
 	if err := s.changeFault(resp); err != nil {
-		return nil, drained(answer, err)
+		return nil, drained(resp, answer, err)
 	}
 	defer func() { _ = answer.Close() }()
 	// A page to sign in at, given with 200, is no success.

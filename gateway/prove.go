@@ -53,6 +53,12 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 	if err := g.narrow(sub); err != nil {
 		return false, failure(err)
 	}
+	if own := x.ownType(); t.Type == "Patient" && len(sub.plans[0].Calls) == 0 && own != t.Type {
+		// Another patient is known without asking. That it costs nothing would be
+		// seen: what is not there is asked for (sameWork).
+		_, err := g.proveOne(x, fhir.Reference{Type: own, ID: t.ID})
+		return false, err
+	}
 	for _, err := range g.check(sub, g.fetch(sub)) {
 		if err != nil {
 			return false, failure(err)

@@ -127,7 +127,7 @@ func TestForeignAndMissingCostTheUpstreamTheSame(t *testing.T) {
 	resources := append(twoRecords(),
 		`{"resourceType":"Device","id":"nobodys-`+mark+`"}`, `{"resourceType":"Specimen","id":"nobodys-`+mark+`"}`,
 		`{"resourceType":"Substance","id":"nobodys-`+mark+`","code":{"text":"x"}}`, `{"resourceType":"DeviceMetric","id":"nobodys-`+mark+`"}`,
-		`{"resourceType":"EnrollmentResponse","id":"nobodys-`+mark+`"}`, `{"resourceType":"EnrollmentResponse","id":"enrolled-`+mark+`","request":{"reference":"EnrollmentRequest/enrollmentrequest-`+bobID+`"}}`)
+		`{"resourceType":"EnrollmentResponse","id":"nobodys-`+mark+`"}`, `{"resourceType":"Provenance","id":"prov-of-`+mark+`","target":[{"reference":"Patient/`+bobID+`"}],"recorded":"2024-01-01T00:00:00Z"}`, `{"resourceType":"EnrollmentResponse","id":"enrolled-`+mark+`","request":{"reference":"EnrollmentRequest/enrollmentrequest-`+bobID+`"}}`)
 	h := open(t, 0, resources...)
 	var asked atomic.Int64
 	h.ehr.MisbehaveWhen(0, func(*http.Request) bool { asked.Add(1); return false })

@@ -27,6 +27,7 @@ type recorder struct {
 	mu   sync.Mutex
 	seen []string
 	fail error // what creating a Provenance ends with
+	away error // what creating anything else ends with
 }
 
 func (r *recorder) note(format string, args ...any) {
@@ -47,6 +48,9 @@ func (r *recorder) Create(ctx context.Context, typ string, body []byte) (*upstre
 	r.note("POST %s %s", typ, body)
 	if typ == "Provenance" && r.fail != nil {
 		return nil, r.fail
+	}
+	if typ != "Provenance" && r.away != nil {
+		return nil, r.away
 	}
 	return r.Writer.Create(ctx, typ, body)
 }

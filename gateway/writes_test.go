@@ -12,7 +12,9 @@ import (
 
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/guard"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
+	"github.com/portico-fhir/portico/internal/fault"
 )
 
 func (h *house) create(typ, body string, headers ...string) reply {
@@ -258,6 +260,21 @@ func TestAnEHRThatFailsWhileItWrites(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Only what may have been made has to be looked for.
+func TestAChangeThatNeverLeftIsNotInDoubt(t *testing.T) {
+	for doubt, err := range map[bool]error{
+		false: &fault.Error{Kind: fault.Unavailable, Public: "The record system cannot be reached.", Err: upstream.ErrUnsent, RetryAfter: 7 * time.Second},
+		true:  fault.New(fault.Unavailable, "The record system cannot be reached."),
+	} {
+		h, rec := openWriting(t)
+		rec.away = err
+		r := h.create("Observation", obs(""))
+		if r.status != 503 || strings.Contains(r.body, "did not say whether it made the change") != doubt || strings.Contains(r.body, "Nothing was changed.") == doubt {
+			t.Errorf("in doubt %v: %d %s", doubt, r.status, r.body)
+		}
 	}
 }
 

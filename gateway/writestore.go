@@ -21,6 +21,10 @@ func (g *Gateway) store(x *exchange, c *write) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), storeWait)
 	defer cancel()
 	err := x.send(ctx, c)
+	if errors.Is(err, upstream.ErrUnsent) {
+		// The record is as it was, and so is what is kept of it.
+		return &fault.Error{Kind: fault.KindOf(err), Err: err, RetryAfter: fault.RetryAfterOf(err), Public: fault.PublicOf(err) + " Nothing was changed."}
+	}
 	changed := []*fhir.Resource{c.after}
 	if c.before != nil {
 		changed = append(changed, c.before.resource)

@@ -77,6 +77,9 @@ func (w *wiring) connect(s config.Source, base fhir.Base, p *profiles.Profile) (
 	connector, err := fhirserver.New(o)
 	if err == nil {
 		w.files[s.ID] = connector
+		if p.Metadata != profiles.Absent {
+			w.watch.asks[s.ID] = connector.Recheck
+		}
 	}
 	return connector, err
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -29,10 +30,15 @@ import (
 )
 
 const (
-	demoSource   = "demo"
-	demoName     = "Saguaro Valley Health"
-	demoClient   = "demo-app"
-	demoOwnApp   = "my-app"
+	demoSource = "demo"
+	demoName   = "Saguaro Valley Health"
+	demoClient = "demo-app"
+	demoOwnApp = "my-app"
+
+	// The provider of the demo lets anybody in as anyone: this secret guards nothing.
+	demoOwnPortico = "my-portico"
+	demoOwnSecret  = "my-portico-secret" //nolint:gosec // as the comment says
+
 	demoPatients = 20
 	demoSeed     = 1
 	demoOnList   = 30 // patients on the EHR's screen
@@ -47,6 +53,7 @@ type demoOptions struct {
 	patients  int
 	records   string
 	redirects []string
+	portico   string
 	verbose   bool
 }
 
@@ -62,6 +69,7 @@ func demoFlags(args []string, out io.Writer) (demoOptions, error) {
 		o.redirects = append(o.redirects, s)
 		return nil
 	})
+	f.StringVar(&o.portico, "portico", "", "public `URL` of a Portico of your own on this machine (portico serve), which may then use the demo's provider as client "+demoOwnPortico)
 	f.BoolVar(&o.verbose, "verbose", false, "log every request")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -73,6 +81,9 @@ func demoFlags(args []string, out io.Writer) (demoOptions, error) {
 		return o, fmt.Errorf("-port must be between 1 and 65532, so that the three ports after it exist too")
 	case o.patients < 1:
 		return o, fmt.Errorf("-patients must be at least 1")
+	}
+	if u, err := url.Parse(o.portico); err != nil || (o.portico != "" && (u.Host == "" || u.Path != "" || u.RawQuery != "")) {
+		return o, fmt.Errorf("-portico must be scheme, host and port of a Portico on this machine, as in its public_url")
 	}
 	return o, nil
 }
@@ -108,7 +119,7 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	provider, err := demoProvider(at, cast, secret)
+	provider, err := demoProvider(o, at, cast, secret)
 	if err != nil {
 		return err
 	}
@@ -139,7 +150,7 @@ func demo(ctx context.Context, args []string, out io.Writer) error {
 		return errors.Join(err, portico.Close(ctx))
 	}
 	failed := at.serve([]http.Handler{portico.Handler, front, provider, sample})
-	demoGreeting(out, at, cast, hospital.Len())
+	demoGreeting(out, o, at, cast, hospital.Len())
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
@@ -173,15 +184,21 @@ func demoRecords(o demoOptions, base string, hospital *ehr.Server, out io.Writer
 	}, hospital.Load)
 }
 
-func demoProvider(at *demoPorts, cast *records.Cast, secret string) (http.Handler, error) {
+func demoProvider(o demoOptions, at *demoPorts, cast *records.Cast, secret string) (http.Handler, error) {
 	people := make([]idp.Person, 0, len(cast.People)+len(cast.Clinicians))
 	for _, p := range slices.Concat(cast.People, cast.Clinicians) {
 		people = append(people, idp.Person(p))
 	}
-	return idp.New(idp.Options{
-		Issuer: at.url(2), Name: demoName, People: people,
-		Clients: []idp.Client{{ID: "portico", Secret: secret, RedirectURIs: []string{at.url(0) + "/login/callback"}, PostLogoutRedirectURIs: []string{at.url(0) + "/logout"}}},
-	})
+	clients := []idp.Client{demoRelyingParty("portico", secret, at.url(0))}
+	if o.portico != "" {
+		clients = append(clients, demoRelyingParty(demoOwnPortico, demoOwnSecret, o.portico))
+	}
+	return idp.New(idp.Options{Issuer: at.url(2), Name: demoName, People: people, Clients: clients})
+}
+
+// demoRelyingParty is a Portico at its public URL, as the provider knows it.
+func demoRelyingParty(id, secret, public string) idp.Client {
+	return idp.Client{ID: id, Secret: secret, RedirectURIs: []string{public + "/login/callback"}, PostLogoutRedirectURIs: []string{public + "/logout"}}
 }
 
 // demoConfig is what an operator would write in portico.yaml.
@@ -230,7 +247,7 @@ func randomHex() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-func demoGreeting(out io.Writer, at *demoPorts, cast *records.Cast, resources int) {
+func demoGreeting(out io.Writer, o demoOptions, at *demoPorts, cast *records.Cast, resources int) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	p("")
 	p("Portico's demo is ready, with %d resources in its EHR. It ends with Ctrl+C and keeps nothing.", resources)
@@ -262,6 +279,11 @@ func demoGreeting(out io.Writer, at *demoPorts, cast *records.Cast, resources in
 	}
 	p("An app of your own may use the client id %q (public, PKCE), with redirect", demoOwnApp)
 	p("http://localhost:<any port>/callback, or another one given with -redirect URL.")
+	if o.portico != "" {
+		p("")
+		p("The Portico at %s may use this EHR (fhir_base %s/fhir, no auth) and this", o.portico, at.url(1))
+		p("provider (issuer %s, client_id %s, client_secret %s).", at.url(2), demoOwnPortico, demoOwnSecret)
+	}
 }
 
 // demoPorts are the demo's four neighbours: Portico, EHR, provider, app.

@@ -415,6 +415,8 @@ func TestDemoRefusesWhatWouldBeUnsafeOrImpossible(t *testing.T) {
 		"no patients":       {[]string{"-patients", "0"}, "-patients"},
 		"no such folder":    {[]string{"-records", "/nowhere/at/all", "-port", fmt.Sprint(freeBlock(t))}, "-records"},
 		"a stray argument":  {[]string{"serve"}, "serve"},
+		"a path":            {[]string{"-portico", "http://localhost:9080/"}, "-portico"},
+		"another machine's": {[]string{"-portico", "https://portico.example.org", "-patients", "1", "-port", fmt.Sprint(freeBlock(t))}, "not on a loopback address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

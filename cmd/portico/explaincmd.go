@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,8 +25,9 @@ const explainUsage = `Usage: portico explain <what> [options]
             are answered as ever, and how they were decided waits for
   show      the decisions of the request with this X-Request-Id
 
-It talks to the running server, as portico apps does. Nothing that it prints is
-about anybody: no ids, values, names or tokens.
+portico explain <what> -h tells the options. It talks to the running server, as
+portico apps does. Nothing that it prints is about anybody: no ids, values, names
+or tokens.
 `
 
 type explainFlags struct {
@@ -63,14 +65,22 @@ func runExplain(ctx context.Context, args []string, std streams) error {
 			return nil
 		})
 	case "ticket":
-		f.StringVar(&f.life, "for", "10m", "how long it is good; 15m at most")
+		f.StringVar(&f.life, "for", "10m", "`how long` it is good; 15m at most")
 	}
-	if err := f.Parse(args[1:]); err != nil {
+	if err := f.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		return flag.ErrHelp
+	} else if err != nil {
 		return errUsage
 	}
 	wanted := map[string]int{"request": 1, "ticket": 0, "show": 1}[what]
-	if f.NArg() != wanted || what != "show" && f.source == "" {
-		say(std.err, "%s", explainUsage)
+	switch {
+	case what != "show" && f.source == "":
+		say(std.err, "portico explain %s: -source is needed\n\n%s", what, explainUsage)
+		return errUsage
+	case f.NArg() != wanted:
+		say(std.err, "portico explain %s: %s; options stand before it\n\n%s", what, map[string]string{
+			"request": "one path is needed, such as '/Observation?code=1234-5'", "ticket": "nothing but options is taken", "show": "one X-Request-Id is needed",
+		}[what], explainUsage)
 		return errUsage
 	}
 	o, err := newOperator(f.config, std)

@@ -94,7 +94,7 @@ func startKitWith(t *testing.T, log slog.Handler, change func(*config.Config)) *
 			}
 		}
 	}
-	provider, err := demoProvider(k.at, cast, kitSecret)
+	provider, err := demoProvider(o, k.at, cast, kitSecret)
 	if err != nil {
 		t.Fatal(err)
 	}

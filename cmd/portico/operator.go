@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -55,6 +56,9 @@ func (o *operator) call(ctx context.Context, method, path string, body, out any)
 	if err != nil {
 		return fmt.Errorf("the operator's API: %w", err)
 	}
+	if r, ok := out.(*readiness); ok && res.StatusCode == http.StatusServiceUnavailable && json.Unmarshal(raw, r) == nil && len(r.Checks) > 0 {
+		return nil // not ready is an answer, and says what is not
+	}
 	if res.StatusCode >= http.StatusBadRequest {
 		return refusedBy(res.StatusCode, raw)
 	}
@@ -87,7 +91,7 @@ func (o *operator) list(ctx context.Context, f *appsFlags) error {
 		return o.print(got)
 	}
 	if len(got.Apps) == 0 {
-		say(o.std.out, "There is no such app.\n")
+		say(o.std.out, "No app is %s.\n", cmp.Or(f.state, "known here"))
 		return nil
 	}
 	t := tabwriter.NewWriter(o.std.out, 0, 4, 2, ' ', 0)

@@ -46,7 +46,7 @@ func (w *wiring) ready(ctx context.Context) readiness {
 	}
 	for name, state := range w.watch.states() {
 		if !slices.ContainsFunc(out.Checks, func(c check) bool { return c.Name == name }) {
-			out.Checks = append(out.Checks, check{Name: name, State: state})
+			out.Checks = append(out.Checks, check{Name: name, State: w.stateOf(name, state)})
 		}
 	}
 	slices.SortStableFunc(out.Checks, func(a, b check) int { return strings.Compare(a.Name, b.Name) })

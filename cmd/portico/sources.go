@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -46,7 +47,7 @@ func (w *wiring) mountSources(r *mux.Router) {
 func (w *wiring) sourcesNow() []sourceStatus {
 	out := []sourceStatus{}
 	for _, s := range w.cfg.Sources {
-		one := sourceStatus{ID: s.ID, Name: s.Name, Profile: cmp.Or(s.Profile, profiles.Default), State: w.watch.of("source " + s.ID), FHIRVersion: w.watch.version(s.ID), Breaker: "off"}
+		one := sourceStatus{ID: s.ID, Name: s.Name, Profile: cmp.Or(s.Profile, profiles.Default), State: w.stateOf("source "+s.ID, w.watch.of("source "+s.ID)), FHIRVersion: w.watch.version(s.ID), Breaker: "off"}
 		if way := w.ways[s.ID]; way != nil {
 			now := way.State()
 			one.Breaker, one.InFlight, one.Failure = now.Breaker, now.InFlight, now.LastError
@@ -57,6 +58,16 @@ func (w *wiring) sourcesNow() []sourceStatus {
 		out = append(out, one)
 	}
 	return out
+}
+
+// stateOf is what the watch says of a part, unless the requests of this moment
+// tell more: an EHR that is left alone is not well.
+func (w *wiring) stateOf(name, watched string) string {
+	id, isSource := strings.CutPrefix(name, "source ")
+	if way := w.ways[id]; isSource && way != nil && watched == wellState && way.State().Breaker == "open" {
+		return awayState
+	}
+	return watched
 }
 
 func moment(t time.Time) *time.Time {

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// watchEvery is how often the EHRs and the providers are asked. What they
-	// said is kept for a while, so most of it costs nothing.
+	// watchEvery is how often the EHRs and the providers are asked. What a
+	// provider said is kept for a while, so most of that costs nothing.
 	watchEvery = time.Minute
 	// pingTimeout is how long the store may take to say that it is there.
 	pingTimeout = 2 * time.Second
@@ -33,12 +33,15 @@ type watch struct {
 
 	mu    sync.Mutex
 	state map[string]string // by "source x" or "provider x"; "" is well
+	// asks is how a source's EHR is asked whether it is there now, by its id. What
+	// it stated is kept far longer than a minute, and outlives its going away.
+	asks map[string]func(context.Context) error
 	// speaks is the FHIR version by source, cut to what a version looks like.
 	speaks map[string]string
 }
 
 func newWatch(log *slog.Logger) *watch {
-	return &watch{log: log, state: map[string]string{}, speaks: map[string]string{}}
+	return &watch{log: log, state: map[string]string{}, speaks: map[string]string{}, asks: map[string]func(context.Context) error{}}
 }
 
 // start asks at once and then every now and then; what it gives ends it.
@@ -68,9 +71,16 @@ func (h *watch) start(ctx context.Context, sources map[string]upstream.Reader, p
 }
 
 func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {
+	var away error
+	if ask := h.asks[id]; ask != nil {
+		away = ask(ctx)
+	}
 	known, err := of.Capabilities(ctx)
 	if ctx.Err() != nil {
 		return
+	}
+	if away != nil {
+		err = away
 	}
 	name := "source " + id
 	if err == nil {
@@ -83,7 +93,7 @@ func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {
 		h.note(name, "no CapabilityStatement", name+": there is nothing at {fhir_base}/metadata",
 			"check", "compare fhir_base with the EHR's documentation; until the EHR states what it can do, apps are told of everything that Portico knows")
 	case err != nil:
-		h.note(name, "does not answer properly", name+": the EHR does not answer its metadata as it should", "error", cut(err),
+		h.note(name, awayState, name+": the EHR does not answer its metadata as it should", "error", cut(err),
 			"check", "fhir_base, the network between here and there, and the credential under auth")
 	case known.FHIRVersion != fhirVersion:
 		h.note(name, "another FHIR version", fmt.Sprintf("%s: reachable, FHIR %q", name, known.FHIRVersion),
@@ -101,7 +111,7 @@ func (h *watch) provider(ctx context.Context, id, issuer string, of *login.Relyi
 	name := "provider " + id
 	if err != nil {
 		// The issuer and what the discovery document says instead are no secrets.
-		h.note(name, "does not answer properly", name+": its discovery document cannot be used", "issuer", issuer, "error", cut(err),
+		h.note(name, awayState, name+": its discovery document cannot be used", "issuer", issuer, "error", cut(err),
 			"check", "issuer must be, character by character, the one in {issuer}/.well-known/openid-configuration")
 		return
 	}
@@ -131,10 +141,10 @@ func (h *watch) note(name, state, text string, more ...any) {
 	}
 }
 
-// The states that are no trouble.
 const (
 	wellState    = "well"
 	unknownState = "unknown" // not asked yet
+	awayState    = "does not answer properly"
 )
 
 // of tells the state of a part by its name.

@@ -12,8 +12,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
+	"github.com/portico-fhir/portico/gateway/upstream/resilience"
 )
 
 // TestServeSaysWhatItReaches starts Portico before EHRs and providers of every
@@ -157,5 +162,60 @@ func TestOnlyChangesAreLogged(t *testing.T) {
 	}
 	if got := h.of("source x"); got != wellState || h.of("source y") != unknownState {
 		t.Errorf("state: %q", got)
+	}
+}
+
+func TestAnEHRThatGoesAwayIsNoticedThoughItsStatementIsKept(t *testing.T) {
+	var away atomic.Bool
+	ehr := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if away.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/fhir+json")
+		_, _ = io.WriteString(w, `{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}`)
+	}))
+	t.Cleanup(ehr.Close)
+	way, err := resilience.New(resilience.Options{Next: http.DefaultTransport, Breaker: resilience.Breaker{Requests: 4, Open: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := fhir.ParseBase(ehr.URL + "/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: time.Second, Transport: way})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuffer
+	w := &wiring{watch: newWatch(slog.New(slog.NewTextHandler(&log, nil))), ways: map[string]*resilience.Transport{"main": way}}
+	w.watch.asks["main"] = source.Recheck
+	says := func(want string) {
+		t.Helper()
+		w.watch.source(t.Context(), "main", source)
+		rec := httptest.NewRecorder()
+		w.readyz(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if rec.Code != http.StatusOK || rec.Body.String() != want {
+			t.Errorf("%d %q, want %q", rec.Code, rec.Body, want)
+		}
+	}
+	const degraded = "ready\ndegraded source main: does not answer properly\n"
+	says("ready\n")
+	away.Store(true)
+	says(degraded)
+	if !strings.Contains(log.String(), "the EHR does not answer its metadata as it should") {
+		t.Errorf("the log:\n%s", log.String())
+	}
+	away.Store(false)
+	says("ready\n")
+
+	// What apps ask tells earlier than the next minute.
+	away.Store(true)
+	for range 8 {
+		_ = source.Recheck(t.Context())
+	}
+	if state := w.stateOf("source main", w.watch.of("source main")); state != awayState || way.State().Breaker != "open" {
+		t.Errorf("an EHR that is left alone is %q, breaker %s", state, way.State().Breaker)
 	}
 }

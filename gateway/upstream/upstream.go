@@ -14,6 +14,10 @@ import (
 // JSON: a Binary given as it is, or a page of HTML.
 var ErrUnreadable = errors.New("upstream: the answer is no FHIR JSON")
 
+// ErrUnsent is wrapped by the fault of a Writer when nothing of the change has left,
+// so that it was certainly not made.
+var ErrUnsent = errors.New("upstream: nothing was sent")
+
 // ErrRange is wrapped by the fault of an Opener when the file has no such range
 // (416).
 var ErrRange = errors.New("upstream: the file has no such range")

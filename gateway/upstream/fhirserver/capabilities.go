@@ -81,6 +81,18 @@ func (s *Server) Capabilities(ctx context.Context) (*upstream.Capabilities, erro
 	return s.known.keep(s.fetchCapabilities(ctx))
 }
 
+// Recheck asks for the CapabilityStatement now, however fresh what is known of it
+// is, and says whether the server gave one.
+func (s *Server) Recheck(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, capabilityWait)
+	defer cancel()
+	got, err := s.fetchCapabilities(ctx)
+	if before, _, _ := s.known.now(); err == nil || before == nil {
+		_, _ = s.known.keep(got, err) // the same error
+	}
+	return err
+}
+
 func (s *Server) fetchCapabilities(ctx context.Context) (*upstream.Capabilities, error) {
 	const unusable = "The record system's metadata cannot be used."
 	answer, err := s.get(ctx, s.base.String()+"/metadata")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,7 +66,7 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 	s.authorize(req)
 	resp, err := s.client.Do(req) //nolint:bodyclose // closed as the answer below
 	if err != nil {
-		return nil, transportFault(ctx, err)
+		return nil, unsent(err, transportFault(ctx, err))
 	}
 	answer := newBody(resp.Body, s.maxBody, s.timeout, end)
 	if err := s.changeFault(resp); err != nil {
@@ -77,6 +78,17 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 		return nil, fault.Wrap(fmt.Errorf("fhirserver: %w", upstream.ErrUnreadable), fault.Upstream, "The record system gave an unusable answer.")
 	}
 	return s.written(resp, answer, typ, id), nil
+}
+
+// unsent marks what kept a change from leaving: a fault of our own on the way out,
+// such as an EHR that is left alone, or no connection.
+func unsent(cause, err error) error {
+	var local *fault.Error
+	var dial *net.OpError
+	if !errors.As(cause, &local) && (!errors.As(cause, &dial) || dial.Op != "dial") {
+		return err
+	}
+	return &fault.Error{Kind: fault.KindOf(err), Public: fault.PublicOf(err), RetryAfter: fault.RetryAfterOf(err), Err: errors.Join(upstream.ErrUnsent, err)}
 }
 
 // changeFault knows no more of a refused change than its status.

@@ -1,6 +1,7 @@
 package fhirserver_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/fault"
 )
@@ -122,5 +124,42 @@ func TestNoChangeGoesToAnIDThatIsNone(t *testing.T) {
 	}
 	if len(*asked) != 0 {
 		t.Errorf("asked %q", *asked)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAChangeThatNeverLeftSaysSo(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	hangsUp := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(hangsUp.Close)
+	for name, tt := range map[string]struct {
+		url    string
+		way    http.RoundTripper
+		unsent bool
+	}{
+		"the EHR is left alone": {gone.URL, roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, fault.Later(fault.Unavailable, time.Second, "Not now.")
+		}), true},
+		"nobody listens":       {gone.URL, nil, true},
+		"the connection broke": {hangsUp.URL, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, err := fhir.ParseBase(tt.url + "/fhir")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: time.Second, Transport: tt.way})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Create(t.Context(), "Observation", []byte(`{}`))
+			if fault.KindOf(err) != fault.Unavailable || errors.Is(err, upstream.ErrUnsent) != tt.unsent || fault.PublicOf(err) == "" {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }

@@ -17,6 +17,10 @@ import (
 // Each search goes the way of every search; here they are put in one order, so
 // that a page can end anywhere and the next one can go on there.
 
+// smallestAsk is the smallest page that the upstream is asked for: what scopes or
+// dates leave out lies between the results, and is gone through page by page.
+const smallestAsk = 20
+
 // inTurn is step 5 for several types: every call of every plan, or what a paging
 // link leaves of them.
 func (g *Gateway) inTurn(x *exchange, yield func(item, error) bool) {
@@ -79,7 +83,7 @@ func (x *exchange) questionOf(t turn) question {
 		}
 		size := x.src.PageSize
 		if x.page > 0 {
-			size = x.page
+			size = min(max(x.page, smallestAsk), size)
 		}
 		return x.up.Search(ctx, t.plan.Ask.Type, t.plan.Calls[t.from.Call].Limited(size))
 	}
@@ -109,7 +113,7 @@ func (g *Gateway) through(x *exchange, t turn, first reply, yield func(item, err
 		case next == "":
 			return true
 		case page == maxPages:
-			return yield(item{}, fault.New(fault.Unsupported, "There are too many results for one answer; ask for pages with _count."))
+			return yield(item{}, fault.New(fault.Unsupported, "There is too much to look through for one answer; ask for pages with _count, or for fewer types with _type."))
 		}
 		at.URL, skip = next, 0
 		answer, err = x.up.Next(x.ctx, next)

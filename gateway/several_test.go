@@ -78,6 +78,21 @@ func TestASearchOverAllTypesIsHeldInsideTheOwnRecord(t *testing.T) {
 	}
 }
 
+// What the scopes leave out is not among the pages that an answer may take.
+func TestASmallPageReachesPastMuchThatTheScopesLeaveOut(t *testing.T) {
+	var records []string
+	for i := range 250 {
+		records = append(records, fmt.Sprintf(`{"resourceType":"Observation","id":"a-%03d","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/alice"}}`, i))
+	}
+	lab := fmt.Sprintf(`{"resourceType":"Observation","id":"z-lab","status":"final","category":[{"coding":[{"system":%q,"code":"laboratory"}]}],"code":{"text":"x"},"subject":{"reference":"Patient/alice"}}`, observationCategories)
+	h := open(t, 0, append(records, lab)...)
+	for _, path := range []string{"/Patient/alice/$everything?_count=1", "/Patient/alice/*?_count=1"} {
+		if p := h.page(t, path, "alice:patient/Observation.rs?category="+observationCategories+"|laboratory"); !slices.Equal(p.matches, []string{"Observation/z-lab"}) || p.next != "" {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+}
+
 // pageOf is a page of a searchset as an app sees it.
 type pageOf struct {
 	matches, includes []string

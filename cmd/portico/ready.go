@@ -28,7 +28,15 @@ type check struct {
 
 // ready asks the parts now and adds what is known of EHRs and providers, which
 // keep nobody from anything: taking this server out would not bring them back.
+// Anybody may ask, so those who ask at the same time get one answer, and one who
+// hangs up does not make it.
 func (w *wiring) ready(ctx context.Context) readiness {
+	got, _, _ := w.asked.Do("", func() (any, error) { return w.askParts(context.WithoutCancel(ctx)), nil })
+	out, _ := got.(readiness)
+	return out
+}
+
+func (w *wiring) askParts(ctx context.Context) readiness {
 	out := readiness{Ready: true}
 	for _, p := range w.parts {
 		ctx, cancel := context.WithTimeout(ctx, pingTimeout)

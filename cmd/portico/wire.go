@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/fhir"
@@ -65,6 +66,7 @@ type wiring struct {
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
 	parts       []part                // that /readyz asks
+	asked       singleflight.Group    // by all who ask for it now
 	redis       redis.UniversalClient // nil: there is none
 	cache       *cache.Cache          // nil: nothing is kept
 }

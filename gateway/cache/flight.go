@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -167,7 +168,8 @@ func (f *flight) pump(answer *upstream.Answer) (*entry, error) {
 	if !whole(buf, f.j.q.want) {
 		return nil, nil
 	}
-	return &entry{body: buf[:len(buf):len(buf)], etag: answer.ETag, modified: answer.LastModified, fetched: f.at}, nil
+	// A copy of its own size: the buffer's room is not what is counted.
+	return &entry{body: bytes.Clone(buf)[:len(buf):len(buf)], etag: answer.ETag, modified: answer.LastModified, fetched: f.at}, nil
 }
 
 func (f *flight) overflow(body io.ReadCloser) error {

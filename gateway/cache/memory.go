@@ -23,7 +23,7 @@ const overhead = 600
 func (i *item) weight() uint32 {
 	n := overhead
 	if i.entry != nil {
-		n += len(i.entry.body)
+		n += len(i.entry.body) + len(i.entry.etag)
 	}
 	if i.released != nil {
 		n += len(i.released.Bytes)

@@ -1,11 +1,14 @@
 package cache
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // Released is an answer as it left: judged, rewritten, whole.
 type Released struct {
 	Bytes []byte
-	Meta  any // what the gateway needs to say and write down the same again; never changed
+	Meta  any // what the gateway needs to say and write down the same again; small, and never changed
 	// Before is when the question itself is no longer good; zero: it always is.
 	Before time.Time
 
@@ -57,6 +60,7 @@ func (v *View) Keep(r Released, parts ...string) {
 	if bad || !now.Before(r.until) {
 		return
 	}
+	r.Bytes = bytes.Clone(r.Bytes) // what it was cut from may be larger than what is counted
 	v.c.memory.put(v.releasedName(parts), &item{of: v.of, epoch: v.epoch, seen: v.seen, released: &r, life: r.until.Sub(now)})
 }
 

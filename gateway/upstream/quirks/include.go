@@ -13,6 +13,7 @@ import (
 const (
 	maxLinks    = 10_000 // references that one page notes
 	maxIncluded = 5000   // resources that one page pulls in
+	maxFurther  = 500    // further pages that are read for them: a link may lead round in a circle
 	maxRounds   = 3      // of :iterate
 	chunk       = 20     // ids or targets asked for in one search
 	chunkOfList = 500    // and where the search is done here
@@ -101,7 +102,8 @@ func refs(base fhir.Base, r *fhir.Resource) []string {
 
 // follow fetches what the page's resources lead to, and what leads to them.
 func (l *links) follow(ctx context.Context, r *Reader, p *plan, give func(*fhir.Resource) bool) error {
-	left := maxIncluded
+	left, further := maxIncluded, maxFurther
+	turn := func(position) bool { further--; return further >= 0 }
 	get := func(typ, param string, values []string) (bool, error) {
 		size := chunk
 		if r.profile.Of(typ).How == "list" && param != "_id" {
@@ -109,7 +111,7 @@ func (l *links) follow(ctx context.Context, r *Reader, p *plan, give func(*fhir.
 		}
 		for part := range slices.Chunk(values, size) {
 			more := true
-			err := r.each(ctx, typ, param, part, func(res *fhir.Resource) bool {
+			err := r.each(ctx, typ, param, part, turn, func(res *fhir.Resource) bool {
 				l.add(res, false)
 				left--
 				more = give(res) && left > 0
@@ -143,7 +145,7 @@ func (l *links) follow(ctx context.Context, r *Reader, p *plan, give func(*fhir.
 
 // each gives the resources of a type that one parameter finds. What the upstream
 // cannot be asked for, or does not have, is none.
-func (r *Reader) each(ctx context.Context, typ, param string, values []string, give func(*fhir.Resource) bool) error {
+func (r *Reader) each(ctx context.Context, typ, param string, values []string, turn func(position) bool, give func(*fhir.Resource) bool) error {
 	d, known := search.Lookup(typ, param)
 	if !known || len(values) == 0 {
 		return nil
@@ -151,7 +153,7 @@ func (r *Reader) each(ctx context.Context, typ, param string, values []string, g
 	p, err := r.plan(ctx, search.Query{Type: typ, Count: -1, Params: []search.Param{{Definition: d, Values: values}}})
 	if err == nil {
 		s := &scan{
-			r: r, ctx: ctx, p: p, seen: map[string]bool{}, turn: func(position) bool { return true },
+			r: r, ctx: ctx, p: p, seen: map[string]bool{}, turn: turn,
 			take: func(f found) bool { return f.Resource == nil || give(f.Resource) },
 		}
 		err = s.run(position{})

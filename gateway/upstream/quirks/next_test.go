@@ -3,6 +3,7 @@ package quirks_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/quirks"
+	"github.com/portico-fhir/portico/internal/fault"
 )
 
 // heard notes what it is asked and has nothing.
@@ -124,5 +126,99 @@ func TestAPageAddressThatIsNoneOfOursLeadsNowhere(t *testing.T) {
 			_ = answer.Body.Close()
 			t.Errorf("%s: an answer", name)
 		}
+	}
+}
+
+// endless has pages without end, each with nothing on it.
+type endless struct {
+	heard
+	asked *int
+}
+
+func (e endless) page(ctx context.Context) (*upstream.Answer, error) {
+	if *e.asked++; ctx.Err() != nil || *e.asked > 2000 {
+		return nil, fault.New(fault.Unavailable, "enough")
+	}
+	return &upstream.Answer{Body: io.NopCloser(strings.NewReader(
+		`{"resourceType":"Bundle","type":"searchset","link":[{"relation":"next","url":"` + e.base.String() + `/Provenance?page=2"}]}`))}, nil
+}
+
+func (e endless) Search(ctx context.Context, typ, query string) (*upstream.Answer, error) {
+	if typ != "Observation" {
+		return e.page(ctx)
+	}
+	return &upstream.Answer{Body: io.NopCloser(strings.NewReader(`{"resourceType":"Bundle","type":"searchset","entry":[{"resource":` +
+		`{"resourceType":"Observation","id":"o","subject":{"reference":"Patient/a"}}}]}`))}, nil
+}
+
+func (e endless) Next(ctx context.Context, _ string) (*upstream.Answer, error) { return e.page(ctx) }
+
+// A server whose link to the next page leads to the same page for ever must not
+// be asked for ever.
+func TestPagesWithoutEndOfWhatIsFollowedEnd(t *testing.T) {
+	base, err := fhir.ParseBase("https://ehr.example.org/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	r, err := quirks.New(quirks.Options{
+		Upstream: endless{heard{t, base}, &asked}, Base: base,
+		Profile: profile(t, "search: {never: [_revinclude]}"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := r.Search(t.Context(), "Observation", "patient=a&_revinclude=Provenance:target")
+	if err == nil {
+		_, err = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
+	}
+	if asked > 510 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	if asked == 0 {
+		t.Error("nothing was followed")
+	}
+}
+
+// folder gives one page to whatever it is asked, and counts the files.
+type folder struct {
+	heard
+	page  string
+	files *int
+}
+
+func (f folder) Search(context.Context, string, string) (*upstream.Answer, error) {
+	return &upstream.Answer{Body: io.NopCloser(strings.NewReader(f.page))}, nil
+}
+
+func (f folder) Next(context.Context, string) (*upstream.Answer, error) {
+	*f.files++
+	return nil, fault.New(fault.NotFound, "Not found.")
+}
+
+// The page is as large as one may be, and each of its names is another. Reading
+// it once is a matter of moments; comparing each with each would be one of hours.
+func TestAFolderWithTooManyNamesIsRefusedAtOnce(t *testing.T) {
+	base, err := fhir.ParseBase("https://ehr.example.org/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page strings.Builder
+	_, _ = page.WriteString("<title>Index of /</title>")
+	for i := 0; page.Len() < 7<<20; i++ {
+		_, _ = fmt.Fprintf(&page, `<a href="%d">`, i)
+	}
+	files := 0
+	r, err := quirks.New(quirks.Options{Upstream: folder{heard{t, base}, page.String(), &files}, Base: base, Profile: profile(t, "search: {how: list}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := r.Search(t.Context(), "Observation", "patient=a")
+	if err == nil {
+		_ = answer.Body.Close()
+	}
+	if fault.KindOf(err) != fault.Unsupported || files != 0 {
+		t.Errorf("%v after %d files", err, files)
 	}
 }

@@ -278,10 +278,15 @@ func htmlIndex(page string) (names []string, known bool) {
 	if !titled.MatchString(page) {
 		return nil, false
 	}
+	seen := map[string]bool{}
 	for _, m := range hrefs.FindAllStringSubmatch(page, -1) {
 		name, err := url.PathUnescape(strings.TrimPrefix(m[1], "./"))
-		if err == nil && fileName(name) && !slices.Contains(names, name) {
+		if err == nil && fileName(name) && !seen[name] {
+			seen[name] = true
 			names = append(names, name)
+		}
+		if len(names) > maxNames { // whoever asks refuses so many
+			break
 		}
 	}
 	return names, true

@@ -176,7 +176,13 @@ func (g *Gateway) direct(x *exchange, id string, found item, yield func(item, er
 	}
 	found.from, found.position = explain.CallOf(answer), 1
 	raw, err := readWhole(answer.Body)
-	if err != nil {
+	switch {
+	case errors.Is(err, errLarge): // whose it is nobody can tell, and that it is there would tell
+		if x.depth == 0 {
+			x.log.Fail(err)
+		}
+		return true
+	case err != nil:
 		return yield(item{}, err)
 	}
 	found.Resource, found.Err = fhir.ParseResource(raw)
@@ -206,6 +212,8 @@ func (x *exchange) isNone(err error) bool {
 	return false
 }
 
+var errLarge = errors.New("gateway: the upstream's answer is over the limit")
+
 func readWhole(body io.ReadCloser) ([]byte, error) {
 	defer func() { _ = body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(body, maxResource+1))
@@ -213,7 +221,7 @@ func readWhole(body io.ReadCloser) ([]byte, error) {
 		return nil, fault.Wrap(errors.New("gateway: the upstream's answer broke off"), fault.Upstream, unusable)
 	}
 	if len(raw) > maxResource {
-		return nil, fault.Wrap(errors.New("gateway: the upstream's answer is over the limit"), fault.Upstream, unusable)
+		return nil, fault.Wrap(errLarge, fault.Upstream, unusable)
 	}
 	return raw, nil
 }

@@ -256,7 +256,7 @@ func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 		x.log.Fail(errors.New("gateway: the upstream gave FHIR or a page in place of a file"))
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
-	f := &httpfile.File{Body: got.Body, ContentType: got.ContentType, Total: got.Length, ETag: disguised(x.file.at.URL, got.ETag), Modified: got.LastModified}
+	f := &httpfile.File{Body: got.Body, ContentType: got.ContentType, Total: got.Length, ETag: g.disguised(x, got.ETag), Modified: got.LastModified}
 	if got.ContentRange != "" {
 		if f.Part, f.Total = httpfile.ParseContentRange(got.ContentRange); f.Part == nil || !f.Part.Answers(x.file.want.Range, f.Total, got.Length) {
 			_ = got.Body.Close()
@@ -266,8 +266,9 @@ func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 	return f, nil
 }
 
-// disguised is an ETag that changes when the upstream's does and says nothing.
-func disguised(url, etag string) string {
+// disguised is an ETag that changes when the upstream's does and says nothing:
+// without the key nobody can try which address it was made of.
+func (g *Gateway) disguised(x *exchange, etag string) string {
 	if etag == "" {
 		return ""
 	}
@@ -275,6 +276,6 @@ func disguised(url, etag string) string {
 	if strings.HasPrefix(etag, "W/") {
 		weak = "W/"
 	}
-	sum := sha256.Sum256([]byte(url + "\x00" + etag))
+	sum := sha256.Sum256([]byte(g.files.SealSteady([]byte(x.file.at.URL+"\x00"+etag), x.fileBound()+"\x00etag")))
 	return weak + `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }

@@ -1,10 +1,15 @@
 package gateway_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
 // What names something where FHIR has no reference names it all the same for
@@ -98,5 +103,47 @@ func TestForeignAndMissingVersionsCostTheUpstreamTheSame(t *testing.T) {
 		if foreign, missing := cost(row[0]), cost(row[1]); foreign != missing {
 			t.Errorf("%s costs %d requests, a missing one %d", row[0], foreign, missing)
 		}
+	}
+}
+
+// What is too large to be judged is not there: "unusable" would tell that it is.
+func TestWhatIsTooLargeToBeJudgedLooksMissing(t *testing.T) {
+	large := strings.Repeat("A", 33<<20)
+	up := &scripted{
+		read: func(typ, id string) string {
+			if id == "none" {
+				return ""
+			}
+			return fmt.Sprintf(`{"resourceType":%q,"id":%q,"data":"%s"}`, typ, id, large)
+		},
+		search: func(string) string { return `{"resourceType":"Bundle"}` },
+	}
+	h := openOver(t, up, somewhere(t), 0)
+	for _, path := range []string{"/Binary/", "/Communication/", "/Device/", "/Provenance/"} {
+		for _, headers := range [][]string{nil, {"Accept", "application/pdf, */*;q=0.1"}} {
+			if path != "/Binary/" && headers != nil {
+				continue
+			}
+			foreign, missing := h.get(path+"large", alice, headers...), h.get(path+"none", alice, headers...)
+			if foreign.status != missing.status || foreign.body != missing.body || missing.status != 404 {
+				t.Errorf("%s: %d %s, a missing one %d", path, foreign.status, foreign.body, missing.status)
+			}
+		}
+	}
+}
+
+// Who guesses the EHR's address must not see from a tag that it is right.
+func TestTheTagOfAFileTellsNoAddress(t *testing.T) {
+	h := open(t, 0, twoRecords()...)
+	h.ehr.Misbehave(ehr.RawBinary)
+	at := h.origin + "/fhir/Binary/bin-alice"
+	theirs := h.get(at, "", "Accept", "text/plain")
+	r := h.get("/Binary/bin-alice", alice, "Accept", "text/plain")
+	sum := sha256.Sum256([]byte(at + "\x00" + theirs.header.Get("ETag")))
+	if tag := r.header.Get("ETag"); r.status != 200 || tag == "" || strings.Contains(tag, base64.RawURLEncoding.EncodeToString(sum[:16])) {
+		t.Errorf("%d %q of %q", r.status, tag, theirs.header.Get("ETag"))
+	}
+	if again := h.get("/Binary/bin-alice", alice, "Accept", "text/plain"); again.header.Get("ETag") != r.header.Get("ETag") {
+		t.Error("another tag for the same file")
 	}
 }

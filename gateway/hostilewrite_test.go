@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/portico-fhir/portico/gateway"
 	"github.com/portico-fhir/portico/gateway/upstream"
@@ -172,5 +173,34 @@ func TestAFileThatCannotBeLookedIntoTellsNothing(t *testing.T) {
 		cost("/Binary/bin-alice", "alice:patient/Binary.r?_lastUpdated=lt2000+patient/DocumentReference.rs", 404, headers...)
 		cost("/Binary/bin-alice", alice, 200, headers...)
 		cost("/Binary/bin-alice", "alice:patient/Binary.r?_lastUpdated=lt2000+patient/DocumentReference.rs", 404, headers...)
+	}
+}
+
+// What may be read today by what somebody else wrote, an app must not keep for
+// itself by what it writes: the mistake is corrected, or the document labelled.
+func TestNobodyKeepsAWayToAFileByWriting(t *testing.T) {
+	var later atomic.Int64
+	h := openWith(t, 0, func(o *gateway.Options) {
+		o.Sources[0].Write = everyWrite()
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	}, append(twoRecords(),
+		`{"resourceType":"Binary","id":"scan","contentType":"text/plain","data":"Ym9ic2VjcmV0"}`,
+		`{"resourceType":"DocumentReference","id":"mistaken","subject":{"reference":"Patient/alice"},"author":[{"reference":"Practitioner/dr"}],"content":[{"attachment":{"url":"Binary/scan"}}]}`)...)
+	if r := h.get("/Binary/scan", writer); r.status != 200 {
+		t.Fatalf("%d", r.status)
+	}
+	for _, body := range []string{
+		`{"resourceType":"DiagnosticReport","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/alice"},"presentedForm":[{"url":"Binary/scan"}]}`,
+		`{"resourceType":"DiagnosticReport","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/alice"},"result":[{"reference":"Binary/scan"}]}`,
+		`{"resourceType":"DiagnosticReport","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/alice"},"extension":[{"url":"http://x.example/e","valueAttachment":{"url":"` + h.base + `/Binary/scan"}}]}`,
+	} {
+		if r := h.create("DiagnosticReport", body); r.status != 422 {
+			t.Errorf("%d %s", r.status, body)
+		}
+	}
+	h.at("PUT", "DocumentReference/mistaken", `{"resourceType":"DocumentReference","id":"mistaken","subject":{"reference":"Patient/`+bobID+`"},"content":[{"attachment":{"url":"Binary/scan"}}]}`)
+	later.Store(int64(20 * time.Minute)) // what led there is forgotten
+	if r := h.get("/Binary/scan", writer); r.status != 404 {
+		t.Errorf("still there: %d %s", r.status, r.body)
 	}
 }

@@ -110,7 +110,7 @@ func TestReferencesToTheOwnRecordAreWritten(t *testing.T) {
 		`,"device":{"reference":"Device/device-alice"}`, `,"basedOn":[{"reference":"` + h.base + `/ServiceRequest/servicerequest-alice"}]`,
 		`,"extension":[{"url":"http://x.example/e","valueReference":{"reference":"Patient/alice","type":"Patient"}},{"url":"http://x.example/f","valueUri":"http://x.example/y"}]`,
 		`,"contained":[{"resourceType":"Observation","id":"c","subject":{"reference":"Patient/alice"}}],"hasMember":[{"reference":"#c"}]`,
-		`,"derivedFrom":[{"reference":"DocumentReference/note-alice"}],"focus":[{"reference":"Binary/bin-alice"}]`,
+		`,"derivedFrom":[{"reference":"DocumentReference/note-alice"}]`,
 		`,"note":[{"text":"ask Patient/bob"}]`,
 	} {
 		r := h.create("Observation", obs(more))

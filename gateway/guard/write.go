@@ -75,9 +75,11 @@ const (
 // MayPoint says what a reference needs, by the type that it names.
 func (w Who) MayPoint(to fhir.Reference) Pointing {
 	switch class := compartment.Of(to.Type).Class; {
-	case to.Is("Patient", w.Patient), to.Where == fhir.Local && class == compartment.Directory:
+	case to.Is("Patient", w.Patient), to.Where == fhir.Local && class == compartment.Directory && len(compartment.Of(to.Type).Owners) == 0:
 		return Always
 	case to.Where != fhir.Local, class == compartment.Closed, class == compartment.Self:
+		return Never
+	case to.Type == "Binary": // the way would stay when whoever led there has taken theirs away
 		return Never
 	}
 	return IfReadable

@@ -187,18 +187,27 @@ func startTwin(t *testing.T) *twin {
 // grant is what consent would make: the same app and the same patient id at each.
 func (w *twin) grant(source string) string {
 	w.t.Helper()
+	return grantAt(w.t, w.app, source, "p")
+}
+
+// grantAt gives a token for a patient's record at a source.
+func grantAt(t *testing.T, a *app, source, patient string) string {
+	t.Helper()
 	now := time.Now()
 	secret, digest := token.NewSecret(rand.Reader)
 	_, code := token.NewSecret(rand.Reader)
 	g := token.Grant{
-		ID: "grant-" + source, Client: "app", Source: source, Patient: "p", PersonIssuer: "iss", PersonSubject: "sub", FHIRUser: "Patient/p",
+		ID: "grant-" + source, Client: "app", Source: source, Patient: patient, PersonIssuer: "iss", PersonSubject: "sub", FHIRUser: "Patient/" + patient,
 		Scopes: "patient/*.rs", AuthTime: now, Created: now, Expires: now.Add(time.Hour),
 	}
-	if err := w.app.parts.store.CreateGrant(w.t.Context(), g, token.Code{Digest: code, RedirectURI: "urn:none", Challenge: "none", Expires: now.Add(time.Minute)}); err != nil {
-		w.t.Fatal(err)
+	if patient != "p" {
+		g.ID += "-" + patient
 	}
-	if err := w.app.parts.store.CreateAccess(w.t.Context(), g.ID, token.Access{Digest: digest, Scopes: g.Scopes, Issued: now, Expires: now.Add(time.Hour)}); err != nil {
-		w.t.Fatal(err)
+	if err := a.parts.store.CreateGrant(t.Context(), g, token.Code{Digest: code, RedirectURI: "urn:none", Challenge: "none", Expires: now.Add(time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.parts.store.CreateAccess(t.Context(), g.ID, token.Access{Digest: digest, Scopes: g.Scopes, Issued: now, Expires: now.Add(time.Hour)}); err != nil {
+		t.Fatal(err)
 	}
 	return secret
 }

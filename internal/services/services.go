@@ -87,6 +87,9 @@ func run(dir, signal string, as *syscall.Credential, command ...string) (*proces
 
 // kill ends the server and its children as a power cut would; the folder stays.
 func (p *process) kill() error {
+	if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) { // it makes no more children
+		return err
+	}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.pid, p.pid)) // elsewhere they notice by themselves
 	victims := []int{p.pid}
 	for _, child := range strings.Fields(string(children)) {
@@ -100,7 +103,23 @@ func (p *process) kill() error {
 		}
 	}
 	_, err := p.input.WriteString("stay\n")
-	return errors.Join(err, p.stop())
+	return errors.Join(err, p.stop(), until(func() error { return over(victims) }))
+}
+
+// over says whether processes have let go of all that they held, such as shared
+// memory; those that nobody has waited for may still be listed.
+func over(pids []int) error {
+	for _, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue // gone, or a system without /proc
+		}
+		_, state, _ := strings.Cut(string(stat), ") ")
+		if !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X") {
+			return fmt.Errorf("services: process %d is still there", pid)
+		}
+	}
+	return nil
 }
 
 // stop ends the server and deletes its folder.

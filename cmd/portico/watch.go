@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// watchEvery is how often the EHRs and the providers are asked. What a
-	// provider said is kept for a while, so most of that costs nothing.
+	// watchEvery is how often the EHRs and the providers are asked.
 	watchEvery = time.Minute
 	// pingTimeout is how long the store may take to say that it is there.
 	pingTimeout = 2 * time.Second

@@ -76,12 +76,15 @@ func (p *RelyingParty) Issuers() map[string]string {
 	return out
 }
 
-// Check asks the provider with this id for its discovery document, if that was
-// not done lately, and says why people cannot sign in there. The error is for
-// the operator alone.
+// Check asks the provider with this id for its discovery document, whatever is
+// known of it, and says why people cannot sign in there. The error is for the
+// operator alone.
 func (p *RelyingParty) Check(ctx context.Context, id string) error {
 	for _, at := range p.providers {
 		if at.ID == id {
+			if err := at.there(ctx); err != nil {
+				return err
+			}
 			_, err := at.discover(ctx)
 			return err
 		}

@@ -87,6 +87,15 @@ func (p *provider) discover(ctx context.Context) (*discovered, error) {
 	return read, nil
 }
 
+// there reads the discovery document and keeps nothing of it: what is known stays
+// in use, with the keys that were fetched for it.
+func (p *provider) there(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, providerTimeout)
+	defer cancel()
+	_, err := p.read(ctx)
+	return err
+}
+
 func (p *provider) knownOr(err error) (*discovered, error) {
 	if p.known != nil {
 		return p.known, nil

@@ -50,6 +50,7 @@ const (
 	lockWait      = 2 * time.Second        // for the fetch of another replica
 	shareTimeout  = 500 * time.Millisecond // for one exchange with Redis
 	bumpTimeout   = 2 * time.Second        // for an invalidation
+	moreThanBody  = 512 << 10              // bytes of an entry beside its body: headers and the seal
 	defaultMemory = 64 << 20
 	defaultBody   = 1 << 20
 )
@@ -109,6 +110,7 @@ func New(o Options) (*Cache, error) {
 		if c.shared, err = newShared(o.Redis, o.Ring, n); err != nil {
 			return nil, err
 		}
+		c.shared.longest = o.MaxBody + moreThanBody
 		c.epochs = newSharedEpochs(c.shared, n)
 		c.work.Go(c.retry)
 	}

@@ -91,7 +91,7 @@ if not run then return redis.error_reply('no run_id') end
 var readEpochs = redis.NewScript(runID + `local out = {}
 for i, key in ipairs(KEYS) do
   local v = redis.call('GET', key)
-  if not v or string.sub(v, 1, #run) ~= run then
+  if not v or string.sub(v, 1, #run) ~= run or #v ~= #run + #ARGV[1] then
     v = run .. ARGV[1]
     redis.call('SET', key, v, 'PX', ARGV[2])
   end

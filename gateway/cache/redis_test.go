@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -457,5 +458,39 @@ func fetch(t testing.TB, b *cachetest.Bench, patient string) {
 	t.Helper()
 	if _, _, err := b.Get(patient); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who can write to Redis may put anything there, of any size: it is not read
+// into memory to find out that it is not ours.
+func TestHugeValuesInRedisAreNotReadWhole(t *testing.T) {
+	c := connect(t, services.StartRedis(t))
+	for _, kind := range []string{"portico:a:", "portico:e:"} {
+		if err := c.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		writer := cachetest.NewBench(t, cachetest.Tier{Redis: c})
+		fetch(t, writer, "ann")
+		entries(t, c, 1)
+		for key, was := range all(t, c) {
+			if !strings.HasPrefix(key, kind) {
+				continue
+			}
+			if err := c.Set(t.Context(), key, string(was)+strings.Repeat("x", 64<<20), time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reader := cachetest.NewBench(t, cachetest.Tier{Redis: c})
+		reader.Up.Say(cachetest.Bundle("asked anew"))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		body, _, err := reader.Get("ann")
+		runtime.ReadMemStats(&after)
+		if err != nil || body != cachetest.Bundle("asked anew") {
+			t.Errorf("%s: %q, %v", kind, body, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+			t.Errorf("%s: %d MiB were taken", kind, took>>20)
+		}
 	}
 }

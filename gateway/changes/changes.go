@@ -149,6 +149,10 @@ func (s *Server) authentic(r *http.Request, from source, known bool) bool {
 func (s *Server) forget(ctx context.Context, id string, patients []string) error {
 	for _, p := range patients {
 		if err := s.o.Forget.Invalidate(ctx, id, p); err != nil {
+			if p != "" && len(patients) > 1 {
+				// The others too, in one go, should it never be sent again.
+				_ = s.o.Forget.Invalidate(ctx, id, "") // it goes on trying, as it does for p
+			}
 			return fault.Wrap(err, fault.Unavailable, "This could not be made known everywhere yet; send it again.")
 		}
 	}

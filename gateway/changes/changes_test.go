@@ -224,3 +224,17 @@ func FuzzNotification(f *testing.F) {
 		}
 	})
 }
+
+// The EHR may not send it again: whom it named beside the first must not go on
+// being served what was there before.
+func TestWhatCannotBeMadeKnownForOneIsForgottenForAll(t *testing.T) {
+	h, f := open(t)
+	f.broken = true
+	visit := `{"resourceType":"Appointment","id":"v","participant":[{"actor":{"reference":"Patient/a"}},{"actor":{"reference":"Patient/b"}}]}`
+	if w := send(h, "POST", "/notify/north", "Bearer "+token, visit); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d", w.Code)
+	}
+	if got := strings.Join(f.whom, " "); got != "north/a north/" {
+		t.Errorf("forgot %q", got)
+	}
+}

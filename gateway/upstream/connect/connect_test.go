@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -202,5 +203,25 @@ func TestA401IsAnsweredOnceWithAnotherCredentialAndNeverForAWrite(t *testing.T) 
 				t.Errorf("%d, asked %d times", resp.StatusCode, asked)
 			}
 		})
+	}
+}
+
+// Headers are read whole before anything is decided: an EHR must not fill the
+// memory of all the others with them.
+func TestHeadersWithoutEndAreRefused(t *testing.T) {
+	ehr := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `W/"`+strings.Repeat("x", 1<<20)+`"`)
+	}))
+	defer ehr.Close()
+	way := connect.NewTransport(time.Minute, nil)
+	defer way.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ehr.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := way.RoundTrip(req)
+	if err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("%d bytes of headers were read", len(resp.Header.Get("ETag")))
 	}
 }

@@ -13,6 +13,7 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 5 * time.Second
 	idleTimeout      = 90 * time.Second
+	maxHeaders       = 256 << 10 // bytes of an answer's headers, which are read whole
 )
 
 // NewTransport makes connections of a source's own, shared with no other, so that
@@ -34,5 +35,7 @@ func NewTransport(headers time.Duration, secure *tls.Config) *http.Transport {
 		MaxIdleConnsPerHost:   64,
 		IdleConnTimeout:       idleTimeout,
 		ForceAttemptHTTP2:     true,
+
+		MaxResponseHeaderBytes: maxHeaders,
 	}
 }

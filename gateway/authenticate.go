@@ -7,6 +7,7 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/handler"
 )
 
 // authenticate is step 1: the bearer token (RFC 6750 §2.1, header only) tells
@@ -37,12 +38,11 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 }
 
 func bearerToken(r *http.Request) (string, error) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) == 0 {
+	if len(r.Header.Values("Authorization")) == 0 {
 		return "", fault.New(fault.Unauthenticated, "An access token is needed.")
 	}
-	scheme, bearer, found := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !found || !strings.EqualFold(scheme, "Bearer") || bearer == "" || strings.ContainsAny(bearer, " ,\t") {
+	bearer, ok := handler.Bearer(r)
+	if !ok || strings.ContainsAny(bearer, " ,\t") {
 		return "", fault.New(fault.Unauthenticated, "The Authorization header must hold one bearer token.")
 	}
 	return bearer, nil

@@ -53,7 +53,7 @@ func (g *Gateway) batch(w http.ResponseWriter, r *http.Request, src *source) err
 	log := reqctx.From(r.Context())
 	log.SetInteraction("batch")
 	log.SetType("Bundle")
-	w.Header().Set("Content-Type", fhirJSON)
+	w.Header().Set("Content-Type", fhir.JSON)
 	w.Header().Set("Cache-Control", "no-store")
 	_, err = w.Write(out)
 	return gone(err)
@@ -65,7 +65,7 @@ func readBatch(r *http.Request) ([]fhir.Node, error) {
 		return nil, err
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != fhirJSON && media != "application/json" {
+	if err != nil || media != fhir.JSON && media != "application/json" {
 		return nil, fault.New(fault.UnsupportedMedia, "A batch must be sent as application/fhir+json.")
 	}
 	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBatchBody+1))
@@ -152,9 +152,9 @@ func entryRequest(outer *http.Request, src *source, entry fhir.Node) (*http.Requ
 	}
 	inner.Header["Authorization"] = outer.Header["Authorization"]
 	inner.Header["Prefer"] = outer.Header["Prefer"]
-	inner.Header.Set("Accept", fhirJSON) // a file stands in a Bundle as a Binary
+	inner.Header.Set("Accept", fhir.JSON) // a file stands in a Bundle as a Binary
 	if body != nil {
-		inner.Header.Set("Content-Type", fhirJSON)
+		inner.Header.Set("Content-Type", fhir.JSON)
 	}
 	for member, header := range map[string]string{"ifNoneMatch": "If-None-Match", "ifMatch": "If-Match", "ifNoneExist": "If-None-Exist"} {
 		if text := request.Get(member).Text(); text != "" {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/capability"
 	"github.com/portico-fhir/portico/internal/fault"
 )
@@ -33,7 +34,7 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, src *source) 
 		return err
 	}
 	header := w.Header()
-	header.Set("Content-Type", fhirJSON)
+	header.Set("Content-Type", fhir.JSON)
 	header.Set("Cache-Control", "public, max-age=300")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	_, err = w.Write(body)

@@ -94,7 +94,7 @@ func parameters(r *http.Request) ([]search.Pair, error) {
 		return nil, nil
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != fhirJSON && media != "application/json" {
+	if err != nil || media != fhir.JSON && media != "application/json" {
 		return nil, fault.New(fault.UnsupportedMedia, "The parameters of an operation must be sent as application/fhir+json.")
 	}
 	body, err := fhir.ParseResource(raw)

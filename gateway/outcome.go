@@ -12,6 +12,7 @@ import (
 
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -43,14 +44,13 @@ const (
 	maxRetryAfter    = time.Hour // what the EHR may make of it
 )
 
-// retryAfter writes the header in whole seconds, never too early.
+// retryAfter writes when to try again, by the error or else as given.
 func retryAfter(header http.Header, err error, unless time.Duration) {
 	wait := fault.RetryAfterOf(err)
 	if wait <= 0 {
 		wait = unless
 	}
-	seconds := int64((min(wait, maxRetryAfter) + time.Second - 1) / time.Second)
-	header.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	handler.SetRetryAfter(header, min(wait, maxRetryAfter))
 }
 
 func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, status int) {
@@ -69,7 +69,7 @@ func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, statu
 		body = nil
 	}
 	header := w.Header()
-	header.Set("Content-Type", fhirJSON)
+	header.Set("Content-Type", fhir.JSON)
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	switch kind {

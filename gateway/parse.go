@@ -141,8 +141,7 @@ func acceptsJSON(accept []string) error {
 		if err != nil || params["q"] == "0" {
 			continue
 		}
-		switch media {
-		case "*/*", "application/*", "application/json", "application/fhir+json", "application/json+fhir", "text/json":
+		if media == "*/*" || media == "application/*" || fhir.IsJSON(media) {
 			return nil
 		}
 	}
@@ -225,14 +224,7 @@ func (g *Gateway) understand(x *exchange, pairs []search.Pair, strict bool) erro
 
 // lenient follows R4 http section 3.1.0.1.5: unknown parameters are dropped
 // with a warning when the app asks for it, and refused otherwise.
-func lenient(r *http.Request) bool {
-	for _, p := range r.Header.Values("Prefer") {
-		if strings.Contains(strings.ReplaceAll(p, " ", ""), "handling=lenient") {
-			return true
-		}
-	}
-	return false
-}
+func lenient(r *http.Request) bool { return prefer(r, "handling") == "lenient" }
 
 func formBody(r *http.Request) ([]search.Pair, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

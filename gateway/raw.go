@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/internal/httpfile"
 )
@@ -40,10 +41,10 @@ func wantsRaw(r *http.Request, sealed bool) (bool, error) {
 // isFHIR recognises the types in which FHIR may come, the general ones of JSON
 // included: what is no file must not pass for one.
 func isFHIR(contentType string) bool {
-	switch httpfile.Media(contentType) {
-	case "application/fhir+json", "application/json", "application/json+fhir", "text/json",
-		"application/fhir+xml", "application/xml+fhir", "application/fhir+turtle", "application/fhir+ndjson", "application/x-ndjson":
+	media := httpfile.Media(contentType)
+	switch media {
+	case "application/fhir+xml", "application/xml+fhir", "application/fhir+turtle", "application/fhir+ndjson", "application/x-ndjson":
 		return true
 	}
-	return false
+	return fhir.IsJSON(media)
 }

@@ -6,10 +6,9 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/audit"
 )
-
-const fhirJSON = "application/fhir+json"
 
 // respond is step 9. A small answer leaves whole; a large one goes on entry by
 // entry, and if it cannot be finished the connection is broken, so that nobody
@@ -17,7 +16,7 @@ const fhirJSON = "application/fhir+json"
 func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, x *exchange, h *held) error {
 	x.at("respond")
 	header := w.Header()
-	header.Set("Content-Type", fhirJSON)
+	header.Set("Content-Type", fhir.JSON)
 	header.Set("Cache-Control", "no-store")
 	x.cacheHeaders(header)
 	if h.read != nil {

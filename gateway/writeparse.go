@@ -176,7 +176,7 @@ func (c *write) read(r *http.Request, i guard.Interaction) error {
 		return fault.New(fault.UnsupportedMedia, "The body must be JSON in UTF-8.")
 	case i == guard.Patch && media != jsonPath:
 		return fault.New(fault.UnsupportedMedia, "A patch must be a JSON Patch: application/json-patch+json.")
-	case i != guard.Patch && media != fhirJSON && media != "application/json":
+	case i != guard.Patch && media != fhir.JSON && media != "application/json":
 		return fault.New(fault.UnsupportedMedia, "A resource must be sent as application/fhir+json.")
 	}
 	if c.body, err = io.ReadAll(io.LimitReader(r.Body, maxWrite+1)); err != nil {

@@ -51,7 +51,7 @@ func writeChange(w http.ResponseWriter, status int, body []byte) error {
 		w.WriteHeader(status)
 		return nil
 	}
-	header.Set("Content-Type", fhirJSON)
+	header.Set("Content-Type", fhir.JSON)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, err := w.Write(body)

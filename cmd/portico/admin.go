@@ -12,7 +12,6 @@ import (
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
-	"github.com/portico-fhir/portico/smart/apps"
 )
 
 // operatorAPI is everything on the operator's listener. Each part is mounted by
@@ -33,7 +32,8 @@ func (w *wiring) operatorAPI(r *registered, data *gateway.Gateway) (http.Handler
 	routes.PathPrefix("/apps").Handler(desk)
 	want := sha256.Sum256([]byte(credential))
 	return handler.Adapt(func(out http.ResponseWriter, req *http.Request) error {
-		got := sha256.Sum256([]byte(apps.Bearer(req)))
+		given, _ := handler.Bearer(req)
+		got := sha256.Sum256([]byte(given))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			return fault.New(fault.Unauthenticated, "The operator's credential is missing or wrong.")
 		}

@@ -298,7 +298,7 @@ func (p *parser) total(v string) error {
 func (p *parser) format(v string) error {
 	media, _, _ := strings.Cut(v, ";")
 	media = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(media)), " ", "+")
-	if !slices.Contains([]string{"json", "application/json", "text/json", "application/fhir+json", "application/json+fhir"}, media) {
+	if media != "json" && !fhir.IsJSON(media) {
 		return errors.New("only JSON is supported (application/fhir+json)")
 	}
 	return nil

@@ -11,14 +11,13 @@ import (
 
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/fhir/uscore"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/upstream"
 )
-
-const mediaType = "application/fhir+json"
 
 // Statement is what is to be stated (R4 http, section 3.1.0.9).
 type Statement struct {
@@ -58,7 +57,7 @@ func (s Statement) JSON() ([]byte, error) {
 		Software:       &software,
 		Implementation: &r4.CapabilityStatementImplementation{Description: s.Name, Url: &s.URL},
 		FhirVersion:    r4.FHIRVersion4_0_1,
-		Format:         []string{mediaType, "json"},
+		Format:         []string{fhir.JSON, "json"},
 		Rest:           []r4.CapabilityStatementRest{rest},
 	}
 	if instantiatesUSCore(rest) {

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -136,14 +135,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 
 // authentic compares in constant time, an unknown source like a known one.
 func (s *Server) authentic(r *http.Request, from source, known bool) bool {
-	headers := r.Header.Values("Authorization")
-	if len(headers) != 1 {
-		return false
-	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
+	token, given := handler.Bearer(r)
 	got := sha256.Sum256([]byte(token))
 	same := subtle.ConstantTimeCompare(got[:], from.digest[:]) == 1
-	return known && same && strings.EqualFold(scheme, "Bearer")
+	return known && same && given
 }
 
 func (s *Server) forget(ctx context.Context, id string, patients []string) error {
@@ -189,7 +184,7 @@ func write(w http.ResponseWriter, status int, severity r4.IssueSeverity, code r4
 	if err != nil {
 		return fmt.Errorf("changes: encoding an OperationOutcome: %w", err)
 	}
-	w.Header().Set("Content-Type", "application/fhir+json")
+	w.Header().Set("Content-Type", fhir.JSON)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the EHR is gone if this fails

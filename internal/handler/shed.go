@@ -2,7 +2,6 @@ package handler
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -37,7 +36,7 @@ func Shed(s Shedding) http.Handler {
 			if s.Refuse != nil && s.Refuse(w, r, RetryShed) {
 				return
 			}
-			w.Header().Set("Retry-After", strconv.Itoa(int(RetryShed/time.Second)))
+			SetRetryAfter(w.Header(), RetryShed)
 			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		}
 	})

@@ -92,7 +92,8 @@ func (d *Desk) Handler(credential string) (http.Handler, error) {
 	}, writeError)
 	want := sha256.Sum256([]byte(credential))
 	return handler.Adapt(func(w http.ResponseWriter, req *http.Request) error {
-		got := sha256.Sum256([]byte(Bearer(req)))
+		given, _ := handler.Bearer(req)
+		got := sha256.Sum256([]byte(given))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			return &Error{Code: invalidToken, Description: "The operator's credential is missing or wrong.", Status: http.StatusUnauthorized}
 		}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/handler"
 )
 
 // The error codes of RFC 7591 §3.2.2, and two of RFC 6749.
@@ -86,7 +86,7 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", realmOfFailedRegister)
 	}
 	if e.after > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64(e.after/time.Second)+1, 10))
+		handler.SetRetryAfter(w.Header(), e.after)
 	}
 	writeJSON(w, e.Status, map[string]string{"error": e.Code, "error_description": e.Description})
 }

@@ -4,8 +4,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"strings"
 
+	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/client"
 )
@@ -43,7 +43,7 @@ func (s *Server) serveManage(w http.ResponseWriter, r *http.Request) error {
 // An unknown app and a wrong token are answered alike (RFC 7592 §2: 401).
 func (s *Server) manager(r *http.Request) (client.App, string, error) {
 	failed := &Error{Code: invalidToken, Description: "The registration access token is missing or not this app's.", Status: http.StatusUnauthorized}
-	token := Bearer(r)
+	token, _ := handler.Bearer(r)
 	if token == "" {
 		return client.App{}, "", failed
 	}
@@ -62,19 +62,6 @@ func (s *Server) manager(r *http.Request) (client.App, string, error) {
 // Manages tells whether a token is the registration access token of an app.
 func Manages(a client.App, token string) bool {
 	return token != "" && len(a.Registration) > 0 && subtle.ConstantTimeCompare(digestOf(token), a.Registration) == 1
-}
-
-// Bearer gives the one bearer token of a request, "" when there is none.
-func Bearer(r *http.Request) string {
-	values := r.Header.Values("Authorization")
-	if len(values) != 1 {
-		return ""
-	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 // update is the body of an update (RFC 7592 §2.2).

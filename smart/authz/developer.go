@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/portico-fhir/portico/internal/handler"
@@ -57,7 +56,7 @@ func (s *Server) serveCheckAssertion(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	if wait, ok := s.checks.Allow(s.addr(r), s.o.Now()); !ok {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
+		handler.SetRetryAfter(w.Header(), wait)
 		return &Error{Code: temporarilyUnavailable, Description: "Too many checks from this address. Try again in a minute.", Status: http.StatusTooManyRequests}
 	}
 	out := checked{Audience: s.url(pathToken)}
@@ -160,7 +159,7 @@ func (s *Server) serveRefusals(w http.ResponseWriter, r *http.Request) error {
 
 // asker finds which client asks, and whether it has proven so.
 func (s *Server) asker(r *http.Request, p params) (string, bool, error) {
-	if bearer := apps.Bearer(r); bearer != "" {
+	if bearer, ok := handler.Bearer(r); ok {
 		a, err := s.o.Apps.App(r.Context(), p.get("client_id"))
 		if err != nil && !errors.Is(err, client.ErrUnknown) {
 			return "", false, unavailable(err, "look up a client")

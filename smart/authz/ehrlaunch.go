@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/launch"
@@ -96,12 +97,8 @@ func (s *Server) serveLaunch(w http.ResponseWriter, r *http.Request) error {
 // launchingSource finds whose EHR calls. All are compared, so that time does
 // not tell which.
 func (s *Server) launchingSource(r *http.Request) (Source, bool) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) != 1 {
-		return Source{}, false
-	}
-	scheme, bearer, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
+	bearer, given := handler.Bearer(r)
+	if !given {
 		return Source{}, false
 	}
 	got := sha256.Sum256([]byte(bearer))

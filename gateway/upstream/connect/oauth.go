@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/fetch"
 )
 
 // Signer signs assertions with a key of Portico's.
@@ -143,12 +143,8 @@ func (c *oauthClient) failure(err error) error {
 	if !errors.As(err, &said) || said.Response == nil {
 		return errors.New("connect: the token endpoint cannot be reached or gave no token")
 	}
-	wait, parseErr := strconv.ParseUint(said.Response.Header.Get("Retry-After"), 10, 31)
-	if parseErr != nil {
-		wait = 0
-	}
 	return &fault.Error{
-		Kind: fault.Unavailable, Public: signInFailed, RetryAfter: time.Duration(wait) * time.Second,
+		Kind: fault.Unavailable, Public: signInFailed, RetryAfter: fetch.RetryAfter(said.Response.Header, time.Now()),
 		Err: fmt.Errorf("connect: the token endpoint answered %d, %s", said.Response.StatusCode, errorCode(said.ErrorCode)),
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/fetch"
 )
 
 // Options configures a Server.
@@ -67,7 +67,7 @@ func New(o Options) (*Server, error) {
 		o.Authorize = func(*http.Request) {}
 	}
 	if o.Accept == "" {
-		o.Accept = "application/fhir+json"
+		o.Accept = fhir.JSON
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 15 * time.Second
@@ -181,14 +181,10 @@ func (s *Server) send(within, caller context.Context, end context.CancelFunc, ta
 	if err := s.statusFault(resp); err != nil {
 		return nil, drained(resp, newBody(resp.Body, s.maxBody, s.timeout, end), err)
 	}
-	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
-	if err != nil {
-		modified = time.Time{}
-	}
 	return &upstream.Answer{
 		Body:         newBody(resp.Body, s.maxBody, s.timeout, end),
 		ETag:         resp.Header.Get("ETag"),
-		LastModified: modified,
+		LastModified: fetch.LastModified(resp.Header),
 	}, nil
 }
 
@@ -211,22 +207,10 @@ func transportFault(ctx context.Context, err error) error {
 // maxRetryAfter bounds what is believed of when to ask again.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads the header (RFC 9110 §10.2.3), 0 when it says nothing usable.
-func retryAfter(h http.Header) time.Duration {
-	text := h.Get("Retry-After")
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return min(time.Duration(n)*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter)
-	}
-	return 0
-}
-
 func (s *Server) statusFault(resp *http.Response) error {
 	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
 	later := func(k fault.Kind, public string) error {
-		return &fault.Error{Kind: k, Public: public, Err: cause, RetryAfter: retryAfter(resp.Header)}
+		return &fault.Error{Kind: k, Public: public, Err: cause, RetryAfter: min(fetch.RetryAfter(resp.Header, time.Now()), maxRetryAfter)}
 	}
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
@@ -254,7 +238,7 @@ func (s *Server) isJSON(contentType string) bool {
 		contentType = "application/octet-stream"
 	}
 	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && slices.Contains(s.media, media) || err == nil && (media == "application/fhir+json" || media == "application/json" || media == "application/json+fhir")
+	return err == nil && slices.Contains(s.media, media) || err == nil && (media == fhir.JSON || media == "application/json" || media == "application/json+fhir")
 }
 
 // drained reads a little of an unwanted body, so that the connection can be used

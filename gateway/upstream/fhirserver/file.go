@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/fetch"
 )
 
 // Place is where attachments lie that are not below the FHIR base.
@@ -76,11 +76,7 @@ func (s *Server) open(within, caller context.Context, end context.CancelFunc, li
 	if err := s.fileFault(resp, want); err != nil {
 		return nil, drained(resp, body, err)
 	}
-	modified, err := http.ParseTime(resp.Header.Get("Last-Modified"))
-	if err != nil {
-		modified = time.Time{}
-	}
-	f := &upstream.File{Body: body, ContentType: resp.Header.Get("Content-Type"), Length: resp.ContentLength, ETag: resp.Header.Get("ETag"), LastModified: modified}
+	f := &upstream.File{Body: body, ContentType: resp.Header.Get("Content-Type"), Length: resp.ContentLength, ETag: resp.Header.Get("ETag"), LastModified: fetch.LastModified(resp.Header)}
 	if resp.StatusCode == http.StatusPartialContent {
 		f.ContentRange = resp.Header.Get("Content-Range")
 	}

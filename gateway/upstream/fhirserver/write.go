@@ -14,6 +14,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/fetch"
 )
 
 var _ upstream.Writer = (*Server)(nil)
@@ -54,7 +55,7 @@ func (s *Server) change(ctx context.Context, method, typ, id string, body []byte
 		return nil, fault.Wrap(fmt.Errorf("fhirserver: building the request: %w", err), fault.Internal, "")
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/fhir+json")
+		req.Header.Set("Content-Type", fhir.JSON)
 		req.Header.Set("Prefer", "return=representation")
 	}
 	if ifMatch != "" {
@@ -110,10 +111,7 @@ func (s *Server) changeFault(resp *http.Response) error {
 // written reads what the upstream says of a change it has made. Its status says
 // that it was, so nothing here is an error: what cannot be understood is missing.
 func (s *Server) written(resp *http.Response, body io.Reader, typ, id string) *upstream.Written {
-	out := &upstream.Written{ID: id, ETag: resp.Header.Get("ETag")}
-	if at, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
-		out.LastModified = at
-	}
+	out := &upstream.Written{ID: id, ETag: resp.Header.Get("ETag"), LastModified: fetch.LastModified(resp.Header)}
 	for _, name := range []string{"Location", "Content-Location"} {
 		to, ok := s.location(resp, name)
 		if !ok || to.Type != typ || id != "" && to.ID != id {

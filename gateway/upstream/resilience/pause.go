@@ -2,8 +2,6 @@ package resilience
 
 import (
 	"context"
-	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -44,17 +42,4 @@ func (p *pause) wait(ctx context.Context, now func() time.Time, most time.Durati
 		return fault.Later(kind, left, "The record system asks for fewer requests.")
 	}
 	return sleep(ctx, left)
-}
-
-// retryAfter reads the header: seconds or a date; 0 when there is none, or
-// nothing that can be read.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := h.Get("Retry-After")
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return min(time.Duration(n)*time.Second, maxPause)
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), maxPause)
-	}
-	return 0
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/fetch"
 )
 
 // policies is all that failsafe-go does here; no other file knows it.
@@ -78,7 +79,7 @@ func (p *policies) worthRetry(resp *http.Response, err error, short time.Duratio
 	if !setback(resp.StatusCode) {
 		return false
 	}
-	asked := retryAfter(resp.Header, p.o.Now())
+	asked := min(fetch.RetryAfter(resp.Header, p.o.Now()), maxPause)
 	if resp.StatusCode == http.StatusTooManyRequests && asked == 0 {
 		return false
 	}

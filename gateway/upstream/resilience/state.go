@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/fetch"
 )
 
 // State is how a source does, without anything about anybody.
@@ -90,7 +91,7 @@ type pass struct {
 // answered notes an answer's status.
 func (t *Transport) answered(p *pass, resp *http.Response, took time.Duration) {
 	now := t.o.Now()
-	if asked := retryAfter(resp.Header, now); asked > 0 {
+	if asked := min(fetch.RetryAfter(resp.Header, now), maxPause); asked > 0 {
 		switch resp.StatusCode {
 		case http.StatusTooManyRequests:
 			t.pause.begin(now.Add(asked), fault.TooMany)

@@ -12,6 +12,7 @@ const (
 	explainedFor = 15 * time.Minute // how long an Explanation waits
 	maxExplained = 200              // that wait at once; the oldest go first
 	maxBatchSeen = 50               // exchanges of one request
+	maxLines     = 150_000          // calls, entries and proofs of all that wait: what one request may have at most
 )
 
 // Session is a request that is explained, with one Trace for each exchange: a
@@ -72,11 +73,21 @@ type Room struct {
 	mu    sync.Mutex
 	order []string
 	held  map[string]waiting
+	lines int // of all that is held
 }
 
 type waiting struct {
 	traces  []Explanation
 	expires time.Time
+	lines   int
+}
+
+func linesOf(traces []Explanation) int {
+	n := 0
+	for _, e := range traces {
+		n += len(e.Upstream) + len(e.Entries) + len(e.Proofs)
+	}
+	return n
 }
 
 // Keep lets those of a request wait.
@@ -86,15 +97,19 @@ func (r *Room) Keep(request string, traces []Explanation, now time.Time) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.order) > 0 && (len(r.order) >= maxExplained || !now.Before(r.held[r.order[0]].expires)) {
+	lines := linesOf(traces)
+	for len(r.order) > 0 && (len(r.order) >= maxExplained || r.lines+lines > maxLines || !now.Before(r.held[r.order[0]].expires)) {
+		r.lines -= r.held[r.order[0]].lines
 		delete(r.held, r.order[0])
 		r.order = r.order[1:]
 	}
 	if r.held == nil {
 		r.held = map[string]waiting{}
 	}
+	before := r.held[request].lines
 	r.order = append(r.order, request)
-	r.held[request] = waiting{traces, now.Add(explainedFor)}
+	r.held[request] = waiting{traces, now.Add(explainedFor), lines}
+	r.lines += lines - before
 }
 
 // Of gives those of a request; none when there are none (any more).

@@ -29,6 +29,10 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 		return fault.New(fault.Unauthenticated, "This access token is not valid here.")
 	}
 	x.grant = grant
+	x.tokenEnds = access.Expires
+	if grant.Expires.Before(x.tokenEnds) {
+		x.tokenEnds = grant.Expires
+	}
 	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now, Labels: x.src.Labels}
 	x.log.SetClient(grant.Client)
 	x.trace.Asks(grant.Client, scopes)

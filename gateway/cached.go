@@ -32,7 +32,7 @@ func (g *Gateway) openCache(x *exchange, r *http.Request) {
 		return
 	}
 	x.cached = g.cache.View(x.ctx, cache.Request{
-		Source: x.src.ID, Patient: x.who.Patient, Upstream: x.src.Upstream,
+		Source: x.src.ID, Patient: x.who.Patient, Upstream: x.src.Upstream, Until: x.tokenEnds,
 		Control: cache.ParseControl(r.Header.Values("Cache-Control"), r.Header.Values("Pragma")),
 	})
 	x.up = x.cached

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
@@ -48,11 +49,11 @@ sources:
     auth: {type: bearer, token: {env: KEEPING_EHR}}
 clients:
   - {id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}
-cache: {ttl: 1h}
+cache: {ttl: 1h%[4]s}
 admin: {listen: '%[3]s', credential: {env: KEEPING_ADMIN}}
 `
 
-func startKeeping(t *testing.T) *keeping {
+func startKeeping(t *testing.T, more string) *keeping {
 	t.Helper()
 	k := &keeping{T: t, hospital: ehr.New(ehr.Options{Bearer: "ehr"}), bearer: map[string]string{}}
 	h := &hospital{}
@@ -74,7 +75,7 @@ func startKeeping(t *testing.T) *keeping {
 	t.Cleanup(admin.Close)
 	k.public, k.admin = public.URL, admin.URL
 	k.path = filepath.Join(t.TempDir(), "portico.yaml")
-	if err := os.WriteFile(k.path, fmt.Appendf(nil, keepingConfig, k.public, h.URL, strings.TrimPrefix(admin.URL, "http://")), 0o600); err != nil {
+	if err := os.WriteFile(k.path, fmt.Appendf(nil, keepingConfig, k.public, h.URL, strings.TrimPrefix(admin.URL, "http://"), more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.LoadWith(k.path, checks())
@@ -167,7 +168,7 @@ func backport(patient, focus, resource string) string {
 // An answer is kept; the EHR changes the record and says so; the next answer is
 // the new one, and only what the notification concerns is asked for again.
 func TestWhatTheEHRTellsIsSeenInTheNextAnswer(t *testing.T) {
-	k := startKeeping(t)
+	k := startKeeping(t, "")
 	everybody := []string{"north/p", "north/q", "south/p", "south/q"}
 	for _, who := range everybody {
 		k.sees(who, "first", true)
@@ -230,7 +231,7 @@ func (k *keeping) purge(args ...string) {
 }
 
 func TestAPurgeIsSeenInTheNextAnswer(t *testing.T) {
-	k := startKeeping(t)
+	k := startKeeping(t, "")
 	seen := map[string]string{}
 	for _, who := range []string{"north/p", "north/q", "south/p", "south/q"} {
 		k.sees(who, "first", true)
@@ -255,4 +256,27 @@ func TestAPurgeIsSeenInTheNextAnswer(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
+}
+
+// With cache.refresh the EHR is asked before the app asks again.
+func TestASearchIsMadeAgainBeforeTheAppAsks(t *testing.T) {
+	k := startKeeping(t, ", refresh: {active: 15m}")
+	see := func(text string) {
+		t.Helper()
+		if status, body := ask(t, http.MethodGet, k.public+"/fhir/north/Observation", k.bearer["north/p"], ""); status != http.StatusOK || !strings.Contains(body, `"`+text+`"`) {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	see("first")
+	k.asked()
+	k.change("p", "second")
+	if status, body := k.notify("north", notifyToken, observationOf("p", "second")); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	for end := time.Now().Add(20 * time.Second); k.asked() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nobody asked the EHR")
+		}
+	}
+	see("second")
 }

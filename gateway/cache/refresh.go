@@ -9,7 +9,8 @@ import (
 )
 
 // Refresh says whether searches that a patient's apps made lately are made again
-// after a change, so that the next request finds them.
+// after a change, so that the next request finds them. One is made again only while
+// a token that asked it has not ended; that it was revoked is not looked at.
 type Refresh struct {
 	Active    time.Duration // how lately; 0: nothing is refreshed
 	PerMinute int           // most of such searches at one source; 0 means 60
@@ -79,6 +80,9 @@ func (r *recents) note(v *View, q question, fetch fetcher) {
 	}
 	request := v.r
 	request.Control = Control{}
+	if was, known := list[key]; known && was.r.Until.After(request.Until) {
+		request.Until = was.r.Until // of another app
+	}
 	list[key] = recent{r: request, q: q, fetch: fetch, used: now}
 }
 
@@ -107,7 +111,7 @@ func (c *Cache) again(of part) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, one := range r.parts[of] {
-		if now.Sub(one.used) >= r.o.Active {
+		if now.Sub(one.used) >= r.o.Active || !now.Before(one.r.Until) {
 			continue
 		}
 		select {
@@ -125,6 +129,9 @@ func (c *Cache) refresher() {
 		case <-c.life.Done():
 			return
 		case one := <-c.recents.queue:
+			if !c.o.Now().Before(one.r.Until) {
+				continue
+			}
 			if _, ok := c.recents.rate.AllowKey(one.r.Source, c.o.Now()); ok {
 				c.prefetch(one)
 			}

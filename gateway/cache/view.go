@@ -14,6 +14,9 @@ type Request struct {
 	Source, Patient string
 	Upstream        upstream.Reader
 	Control         Control
+	// Until is when the token that asks ends: later nothing is fetched for it
+	// ahead of a request. Zero: nothing ever is.
+	Until time.Time
 }
 
 // View is a source's upstream as one request for one patient sees it: what the

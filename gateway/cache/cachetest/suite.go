@@ -27,6 +27,8 @@ const (
 	TTL     = time.Minute
 	Stale   = 10 * time.Second // while it is fetched again
 	IfError = 10 * time.Minute // while the upstream is down
+
+	TokenLife = 5 * time.Minute // of the token of each request
 )
 
 // Bench is a cache over an Upstream, with a clock.
@@ -68,7 +70,7 @@ func NewBench(t testing.TB, tier Tier, change ...func(*cache.Options)) *Bench {
 
 // View opens the cache for a patient at source "ehr", with Cache-Control.
 func (b *Bench) View(patient string, control ...string) *cache.View {
-	return b.Cache.View(context.Background(), cache.Request{Source: "ehr", Patient: patient, Upstream: b.Up, Control: cache.ParseControl(control, nil)})
+	return b.Cache.View(context.Background(), cache.Request{Source: "ehr", Patient: patient, Upstream: b.Up, Until: b.Clock.Now().Add(TokenLife), Control: cache.ParseControl(control, nil)})
 }
 
 // Get makes one search and gives the body and the status.

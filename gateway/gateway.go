@@ -1,7 +1,9 @@
 // Package gateway is the data path: from a request with a bearer token to the
 // bytes of the patient's own record. serve.go shows the path; each other file
-// is one station on it. It must not know how tokens are issued, how people sign
-// in, or how anything is stored.
+// is one station on it, or, where its name begins with write, on the way of
+// changes (write.go). Beside the path stand guard, which decides, and locate,
+// capability and explain. It must not know how tokens are issued, how people
+// sign in, or how anything is stored.
 package gateway
 
 import (

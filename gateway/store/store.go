@@ -1,8 +1,8 @@
 // Package store keeps what must outlive the process: grants, codes, tokens,
 // signing keys, requests on their way through the pages, sessions, links and
-// the audit, in SQLite or in PostgreSQL. It owns the schema and what "durable" and "atomic" mean in SQL; it
-// must not know why something is kept. Each consumer states the small interface
-// it needs, and one file here fulfils it.
+// the audit, in SQLite or in PostgreSQL. It owns the schema and what "durable"
+// and "atomic" mean in SQL; it must not know why something is kept. Each consumer
+// states the small interface it needs, and one file here fulfils it.
 package store
 
 import (

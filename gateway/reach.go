@@ -49,9 +49,13 @@ func (m *reachMemory) from(patient, to string) []string {
 }
 
 // turn begins a generation when the recent one is full or half as old as an
-// edge may get, and forgets the older one; after a pause it forgets both.
+// edge may get, and forgets the older one; after a pause it forgets both, and so
+// it does when the clock was set back.
 func (m *reachMemory) turn() {
 	age := m.now().Sub(m.begun)
+	if age < 0 { // the clock was set back: nobody knows how old anything is
+		age = reachAge
+	}
 	if len(m.recent) < reachEdges/2 && age < reachAge/2 {
 		return
 	}

@@ -30,6 +30,11 @@ func TestWhatLedToAResourceIsForgotten(t *testing.T) {
 	if got := m.from("alice", "Device/d"); len(got) != 0 {
 		t.Errorf("after a pause: %v", got)
 	}
+	m.add("alice", "Device/d", "Observation")
+	now = now.Add(-24 * time.Hour)
+	if got := m.from("alice", "Device/d"); len(got) != 0 {
+		t.Errorf("after the clock was set back: %v", got)
+	}
 }
 
 func TestWhatIsRememberedIsBounded(t *testing.T) {

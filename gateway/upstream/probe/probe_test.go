@@ -87,7 +87,7 @@ func TestTheProposedProfileMakesTheServerWhole(t *testing.T) {
 		"files only":               {Files: true, FileType: "text/plain"},
 		"lists only":               {NoSearch: true},
 	} {
-		if racing.On && name != "category or code needed" && name != "includes refused" {
+		if racing.On && name != "category or code needed" {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

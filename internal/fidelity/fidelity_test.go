@@ -171,6 +171,28 @@ func forEachStyle(t *testing.T, up *rawUpstream, run func(t *testing.T, d *door)
 	}
 }
 
+// sealedFiles are the attachments of the examples whose address is one of the
+// upstream's own: they leave as a sealed link to the same file.
+func sealedFiles() map[string]string {
+	return map[string]string{
+		"Patient/f201":            "Binary/f006",
+		"RelatedPerson/benedicte": "Binary/f016",
+		"RelatedPerson/peter":     "Binary/f012",
+	}
+}
+
+// unsealed puts the address back where a resource named above has its sealed
+// link, once.
+func (d *door) unsealed(i *item, got []byte) []byte {
+	file, named := sealedFiles()[i.String()]
+	before, rest, found := bytes.Cut(got, []byte(`"`+d.base+"/Binary/_"))
+	handle, after, whole := bytes.Cut(rest, []byte(`"`))
+	if !named || !found || !whole || len(handle) < 40 {
+		return got
+	}
+	return slices.Concat(before, []byte(`"`+file+`"`), after)
+}
+
 // compare asks for one resource by read and by search and gives 1 when both
 // brought exactly the expected bytes.
 func (d *door) compare(t *testing.T, patient string, i *item, expected []byte) int {
@@ -180,7 +202,7 @@ func (d *door) compare(t *testing.T, patient string, i *item, expected []byte) i
 		t.Errorf("read %s as %s: %d %.300s", i, patient, status, got)
 		return 0
 	}
-	if !sameBytes(t, "read "+i.String(), bytes.TrimSpace(expected), bytes.TrimSpace(got)) {
+	if !sameBytes(t, "read "+i.String(), bytes.TrimSpace(expected), bytes.TrimSpace(d.unsealed(i, got))) {
 		return 0
 	}
 	query, ok := searchFor(i)
@@ -192,7 +214,7 @@ func (d *door) compare(t *testing.T, patient string, i *item, expected []byte) i
 		t.Errorf("search %s as %s: %s is missing", query, patient, i)
 		return 0
 	}
-	if !sameBytes(t, "search for "+i.String(), bytes.TrimSpace(expected), got) {
+	if !sameBytes(t, "search for "+i.String(), bytes.TrimSpace(expected), d.unsealed(i, got)) {
 		return 0
 	}
 	return 1

@@ -70,19 +70,30 @@ func learn(ctx context.Context, ehr upstream.Reader, patient string, sensitive f
 }
 
 func (k *knowledge) search(ctx context.Context, ehr upstream.Reader, typ, by string) error {
-	answer, err := ehr.Search(ctx, typ, url.Values{by: {"Patient/" + k.patient}}.Encode())
+	enough := func() bool { return len(k.ids[typ]) >= maxPerType }
+	return firstPages(ctx, ehr, typ, url.Values{by: {"Patient/" + k.patient}}.Encode(), enough, func(r *fhir.Resource) {
+		if k.about(r) {
+			k.resource(r)
+		}
+	})
+}
+
+// firstPages visits what a search finds, page by page until there is enough. A
+// type that the EHR does not have or does not let be searched so holds nothing.
+func firstPages(ctx context.Context, ehr upstream.Reader, typ, query string, enough func() bool, visit func(*fhir.Resource)) error {
+	answer, err := ehr.Search(ctx, typ, query)
 	for page := 1; page <= maxPages; page++ {
 		switch kind := fault.KindOf(err); {
 		case err != nil && (kind == fault.NotFound || kind == fault.Invalid):
-			return nil // the EHR has no such type, or not this parameter
+			return nil
 		case err != nil:
 			return err
 		}
-		next, err := k.page(answer)
+		next, err := eachEntry(answer, visit)
 		if err != nil {
 			return err
 		}
-		if next == "" || len(k.ids[typ]) >= maxPerType {
+		if next == "" || enough() {
 			return nil
 		}
 		if answer, err = ehr.Next(ctx, next); err != nil {
@@ -90,14 +101,6 @@ func (k *knowledge) search(ctx context.Context, ehr upstream.Reader, typ, by str
 		}
 	}
 	return nil
-}
-
-func (k *knowledge) page(answer *upstream.Answer) (next string, err error) {
-	return eachEntry(answer, func(r *fhir.Resource) {
-		if k.about(r) {
-			k.resource(r)
-		}
-	})
 }
 
 func eachEntry(answer *upstream.Answer, visit func(*fhir.Resource)) (next string, err error) {
@@ -208,30 +211,7 @@ func (k *knowledge) withoutDirectory(ctx context.Context, ehr upstream.Reader) e
 		if compartment.Of(typ).Class != compartment.Directory {
 			continue
 		}
-		answer, err := ehr.Search(ctx, typ, "")
-		if err := k.forget(ctx, ehr, answer, err); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forget reads the pages of a directory type. One that the EHR does not have or
-// does not list takes nothing away.
-func (k *knowledge) forget(ctx context.Context, ehr upstream.Reader, answer *upstream.Answer, err error) error {
-	for page := 1; page <= maxPages; page++ {
-		switch kind := fault.KindOf(err); {
-		case err != nil && (kind == fault.NotFound || kind == fault.Invalid):
-			return nil
-		case err != nil:
-			return err
-		}
-		next, err := eachEntry(answer, k.public)
-		if err != nil || next == "" {
-			return err
-		}
-		answer, err = ehr.Next(ctx, next)
-		if err != nil {
+		if err := firstPages(ctx, ehr, typ, "", func() bool { return false }, k.public); err != nil {
 			return err
 		}
 	}

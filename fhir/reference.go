@@ -114,6 +114,19 @@ func (b Base) Resolve(reference string) Reference {
 	return Reference{}
 }
 
+// EachReference visits every Reference.reference below a node that leads to a
+// resource of this upstream; what leads elsewhere or nowhere is passed over.
+func (b Base) EachReference(below Node, visit func(Reference)) {
+	below.Descend(func(n Node) {
+		if !n.IsString() || !n.Named("reference") {
+			return
+		}
+		if to := b.Resolve(n.Text()); to.Where == Local {
+			visit(to)
+		}
+	})
+}
+
 // isAbsolute follows RFC 3986: a scheme is a letter, then letters, digits,
 // "+", "-", "." up to a colon. urn:uuid: counts and ends as Foreign.
 func isAbsolute(s string) bool {

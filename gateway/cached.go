@@ -68,11 +68,8 @@ func (g *Gateway) changed(x *exchange, in ...*fhir.Resource) {
 		if r == nil {
 			continue
 		}
-		r.Root().Descend(func(n fhir.Node) {
-			if !n.IsString() || !n.Named("reference") {
-				return
-			}
-			if to := x.who.Base.Resolve(n.Text()); to.Where == fhir.Local && to.Type == "Patient" {
+		x.who.Base.EachReference(r.Root(), func(to fhir.Reference) {
+			if to.Type == "Patient" {
 				patients[to.ID] = true
 			}
 		})

@@ -88,13 +88,7 @@ func newCompanions(base fhir.Base) *companions {
 
 func (c *companions) read(one kept) companion {
 	out := companion{kept: one, name: one.resource.Type() + "/" + one.resource.ID()}
-	one.resource.Root().Descend(func(n fhir.Node) {
-		if n.IsString() && n.Named("reference") {
-			if to := c.base.Resolve(n.Text()); to.Where == fhir.Local {
-				out.refs = append(out.refs, to.Type+"/"+to.ID)
-			}
-		}
-	})
+	c.base.EachReference(one.resource.Root(), func(to fhir.Reference) { out.refs = append(out.refs, to.Type+"/"+to.ID) })
 	return out
 }
 

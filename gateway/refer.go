@@ -42,12 +42,8 @@ func (f *referrals) note(r *fhir.Resource) {
 	if f == nil {
 		return
 	}
-	r.Root().Descend(func(n fhir.Node) {
-		if !n.IsString() || !n.Named("reference") || len(f.due) >= maxReferred {
-			return
-		}
-		to := f.x.who.Base.Resolve(n.Text())
-		if to.Where != fhir.Local || !f.covers(to.Type) {
+	f.x.who.Base.EachReference(r.Root(), func(to fhir.Reference) {
+		if len(f.due) >= maxReferred || !f.covers(to.Type) {
 			return
 		}
 		name := to.Type + "/" + to.ID

@@ -90,13 +90,7 @@ func (l *links) joined(r *fhir.Resource) bool {
 
 func refs(base fhir.Base, r *fhir.Resource) []string {
 	var out []string
-	r.Root().Descend(func(n fhir.Node) {
-		if n.IsString() && n.Named("reference") {
-			if to := base.Resolve(n.Text()); to.Where == fhir.Local {
-				out = append(out, to.Type+"/"+to.ID)
-			}
-		}
-	})
+	base.EachReference(r.Root(), func(to fhir.Reference) { out = append(out, to.Type+"/"+to.ID) })
 	return out
 }
 

@@ -173,6 +173,9 @@ func (d *db) inTx(ctx context.Context, f func(txn) error) error {
 
 func (d *db) once(ctx context.Context, f func(txn) error) error {
 	tx, err := d.pool.BeginTx(ctx, nil)
+	if isBroken(err) { // nothing was asked yet, so another connection may be
+		tx, err = d.pool.BeginTx(ctx, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -39,3 +39,6 @@ func (s *Store) Setting(ctx context.Context, name string) (string, error) {
 	err := s.inTx(ctx, func(tx txn) error { return tx.QueryRowContext(ctx, `SHOW `+name).Scan(&value) })
 	return value, err
 }
+
+// Classified is what callers are told of an error of the database.
+func Classified(err error) error { return classify(err) }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/portico-fhir/portico/gateway/audit"
 	"github.com/portico-fhir/portico/gateway/audit/audittest"
 	"github.com/portico-fhir/portico/gateway/enroll"
@@ -196,6 +198,20 @@ func TestAReadOutlivesTheEndOfItsConnection(t *testing.T) {
 		if _, err := s.App(t.Context(), "none"); fault.KindOf(err) == fault.Unavailable {
 			t.Errorf("%d, a row: %v", i, err)
 		}
+	}
+}
+
+// A connection that pgx found closed between its check and its use says so in
+// words of its own.
+func TestAConnectionThatIsClosedAlreadyIsTheDatabaseAway(t *testing.T) {
+	conn, err := pgx.Connect(t.Context(), postgresDatabase(t).Postgres.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close(t.Context())
+	_, err = conn.Begin(t.Context())
+	if err = store.Classified(fmt.Errorf("begin: %w", err)); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("%v is %v", err, fault.KindOf(err))
 	}
 }
 

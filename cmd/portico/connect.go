@@ -62,7 +62,7 @@ func (w *wiring) connect(s config.Source, base fhir.Base, p *profiles.Profile) (
 		Next:    seen,
 		Retries: max(s.Limits.Attempts-1, 0), Patience: s.Timeout, Hedge: s.Limits.HedgeAfter, Total: s.Limits.Total,
 		Concurrent: s.Limits.Concurrent, Wait: s.Limits.Wait,
-		Rate:    rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst},
+		Rate: rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst}, Turns: w.turns(s),
 		Breaker: resilience.Breaker{Open: s.Limits.OpenFor},
 	})
 	if err != nil {

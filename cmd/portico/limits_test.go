@@ -21,6 +21,12 @@ import (
 // limitedApp is Portico in front of up with more in its configuration.
 func limitedApp(t *testing.T, up, more string) (*app, string) {
 	t.Helper()
+	return limitedSource(t, up, "{}", more)
+}
+
+// limitedSource is the same with limits of its source.
+func limitedSource(t *testing.T, up, limits, more string) (*app, string) {
+	t.Helper()
 	t.Setenv("LIMITS_TEST_SEAL", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 	path := filepath.Join(t.TempDir(), "portico.yaml")
 	text := fmt.Sprintf(`
@@ -28,9 +34,9 @@ public_url: http://localhost:8080
 store: {sqlite: p.sqlite}
 seal_key: {env: LIMITS_TEST_SEAL}
 identity_providers: [{id: one, issuer: "http://localhost:1", client_id: portico}]
-sources: [{id: demo, name: Demo, fhir_base: "%s/fhir"}]
+sources: [{id: demo, name: Demo, fhir_base: "%s/fhir", limits: %s}]
 clients: [{id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}]
-%s`, up, more)
+%s`, up, limits, more)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +101,38 @@ func TestReplicasCountBudgetsTogetherInRedisAndAloneWithoutIt(t *testing.T) {
 	server.Kill(t)
 	if n := count(); n < 6 || n > 12 {
 		t.Errorf("%d requests for two replicas by themselves", n)
+	}
+}
+
+func TestReplicasAskASourceTogetherNoOftenerThanAgreedAndGoOnWithoutRedis(t *testing.T) {
+	server := services.StartRedis(t)
+	up := newHospital(t, "x", "", false)
+	const apart, each = 50 * time.Millisecond, 10
+	limits, more := "{per_second: 20, burst: 1, wait: 30s}", fmt.Sprintf("redis: {addresses: [%q]}\n", server.Addr)
+	one, bearerOne := limitedSource(t, up.URL, limits, more)
+	other, bearerOther := limitedSource(t, up.URL, limits, more)
+	// ask gives how often the EHR was asked meanwhile, and how long that took.
+	ask := func() (int, time.Duration) {
+		var all sync.WaitGroup
+		before, begun := up.asked(), time.Now()
+		for range each {
+			for a, bearer := range map[*app]string{one: bearerOne, other: bearerOther} {
+				all.Go(func() {
+					if r := askAt(a, "/fhir/demo/Patient/p", bearer); r.Code != http.StatusOK {
+						t.Errorf("%d %s", r.Code, r.Body)
+					}
+				})
+			}
+		}
+		all.Wait()
+		return up.asked() - before, time.Since(begun)
+	}
+	if n, took := ask(); n < 2*each || took < time.Duration(n-1)*apart {
+		t.Errorf("two replicas asked %d times in %v", n, took)
+	}
+	server.Kill(t)
+	if n, took := ask(); n < 2*each || took < time.Duration(n/2-1)*apart {
+		t.Errorf("two replicas by themselves asked %d times in %v", n, took)
 	}
 }
 

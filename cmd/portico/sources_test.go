@@ -78,6 +78,13 @@ func newHospital(t *testing.T, name, bearer string, secure bool) *hospital {
 	return h
 }
 
+// asked gives how many requests there were.
+func (h *hospital) asked() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.seen)
+}
+
 // tokenServer gives north-token for an assertion that is right, and keeps what came.
 type tokenServer struct {
 	*httptest.Server

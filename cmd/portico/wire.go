@@ -19,6 +19,7 @@ import (
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway"
+	"github.com/portico-fhir/portico/gateway/budget"
 	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/enroll"
 	"github.com/portico-fhir/portico/gateway/login"
@@ -68,7 +69,8 @@ type wiring struct {
 	parts       []part                // that /readyz asks
 	asked       singleflight.Group    // by all who ask for it now
 	redis       redis.UniversalClient // nil: there is none
-	cache       *cache.Cache          // nil: nothing is kept
+	budget      budget.Budget
+	cache       *cache.Cache // nil: nothing is kept
 }
 
 func newWiring(cfg *config.Config, log *slog.Logger) *wiring {
@@ -114,6 +116,9 @@ func (w *wiring) open(ctx context.Context) error {
 		return err
 	}
 	if err := w.openRedis(); err != nil {
+		return err
+	}
+	if err := w.openBudget(); err != nil {
 		return err
 	}
 	if err := w.openCache(); err != nil {
@@ -319,15 +324,11 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 			Writes: w.writes[s.ID], Write: policy(s.Write), Labels: withheld,
 		})
 	}
-	limits, err := w.limits()
-	if err != nil {
-		return nil, err
-	}
 	return gateway.New(gateway.Options{
 		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
 		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration, Cache: w.cache,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
-		Limits: limits,
+		Limits: w.limits(),
 	})
 }
 

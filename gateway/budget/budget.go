@@ -18,6 +18,10 @@ type Budget interface {
 	// nothing is taken and there is none for wait. An error says that it cannot be
 	// told; nothing is taken then.
 	Take(ctx context.Context, key string, limit rate.Limit) (wait time.Duration, err error)
+	// Reserve takes one of key's tokens that may be used after wait, if that is no
+	// more than most: ok says so. Otherwise nothing is taken and there is none for
+	// wait. Tokens are given in the order of the questions.
+	Reserve(ctx context.Context, key string, limit rate.Limit, most time.Duration) (wait time.Duration, ok bool, err error)
 }
 
 // Memory counts in this process.
@@ -40,6 +44,12 @@ func NewMemory(now func() time.Time) *Memory {
 func (m *Memory) Take(_ context.Context, key string, limit rate.Limit) (time.Duration, error) {
 	wait, _ := m.table.Take(key, limit, m.now())
 	return wait, nil
+}
+
+// Reserve implements Budget; it never fails.
+func (m *Memory) Reserve(_ context.Context, key string, limit rate.Limit, most time.Duration) (time.Duration, bool, error) {
+	wait, ok := m.table.Reserve(key, limit, m.now(), most)
+	return wait, ok, nil
 }
 
 // restFor is how long a Budget that failed is not asked, so that one that hangs
@@ -67,21 +77,27 @@ func NewFallback(first, second Budget, log *slog.Logger) *Fallback {
 
 // Take implements Budget.
 func (f *Fallback) Take(ctx context.Context, key string, limit rate.Limit) (time.Duration, error) {
+	wait, _, err := f.Reserve(ctx, key, limit, 0)
+	return wait, err
+}
+
+// Reserve implements Budget.
+func (f *Fallback) Reserve(ctx context.Context, key string, limit rate.Limit, most time.Duration) (time.Duration, bool, error) {
 	f.mu.Lock()
 	resting := f.now().Before(f.rest)
 	f.mu.Unlock()
 	if !resting {
-		wait, err := f.first.Take(ctx, key, limit)
+		wait, ok, err := f.first.Reserve(ctx, key, limit, most)
 		switch {
 		case err == nil:
 			f.note(true, nil)
-			return wait, nil
+			return wait, ok, nil
 		case ctx.Err() != nil: // the caller went away
-			return 0, err
+			return 0, false, err
 		}
 		f.note(false, err)
 	}
-	return f.second.Take(ctx, key, limit)
+	return f.second.Reserve(ctx, key, limit, most)
 }
 
 // note remembers how the first did and says what has changed.

@@ -128,6 +128,12 @@ func (b *broken) Take(context.Context, string, rate.Limit) (time.Duration, error
 	return 0, errors.New("down")
 }
 
+// Reserve implements budget.Budget.
+func (b *broken) Reserve(context.Context, string, rate.Limit, time.Duration) (time.Duration, bool, error) {
+	b.asked++
+	return 0, false, errors.New("down")
+}
+
 func TestABrokenFirstIsSaidOnceAndNotAskedWithEachRequest(t *testing.T) {
 	var log bytes.Buffer
 	first := &broken{}

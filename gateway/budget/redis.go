@@ -15,11 +15,11 @@ import (
 	"github.com/portico-fhir/portico/internal/rate"
 )
 
-// take is the generic cell rate algorithm by the clock of Redis, so that replicas
+// reserve is the generic cell rate algorithm by the clock of Redis, so that replicas
 // need not agree on the time.
 //
-//go:embed take.lua
-var take string
+//go:embed reserve.lua
+var reserve string
 
 // minKey is how many secret bytes names in Redis are hidden with.
 const minKey = 32
@@ -39,21 +39,26 @@ func NewRedis(client redis.Scripter, secret []byte) (*Redis, error) {
 	if client == nil || len(secret) < minKey {
 		return nil, fmt.Errorf("budget: a client and a secret of %d bytes are required", minKey)
 	}
-	return &Redis{client: client, script: redis.NewScript(take), key: secret}, nil
+	return &Redis{client: client, script: redis.NewScript(reserve), key: secret}, nil
 }
 
 // Take implements Budget.
 func (r *Redis) Take(ctx context.Context, key string, limit rate.Limit) (time.Duration, error) {
+	wait, _, err := r.Reserve(ctx, key, limit, 0)
+	return wait, err
+}
+
+// Reserve implements Budget.
+func (r *Redis) Reserve(ctx context.Context, key string, limit rate.Limit, most time.Duration) (time.Duration, bool, error) {
 	if limit.None() {
-		return 0, nil
+		return 0, true, nil
 	}
-	interval := time.Duration(float64(time.Second) / limit.PerSecond)
-	wait, err := r.script.Run(ctx, r.client, []string{r.name(key)},
-		max(interval.Microseconds(), 1), int64(max(limit.Burst, 1)-1)*max(interval.Microseconds(), 1)).Int64()
-	if err != nil {
-		return 0, errors.New("budget: Redis cannot be asked") // the cause could quote the key
+	cost := max(time.Duration(float64(time.Second)/limit.PerSecond).Microseconds(), 1)
+	said, err := r.script.Run(ctx, r.client, []string{r.name(key)}, cost, int64(max(limit.Burst, 1)-1)*cost, most.Microseconds()).Int64Slice()
+	if err != nil || len(said) != 2 {
+		return 0, false, errors.New("budget: Redis cannot be asked") // the cause could quote the key
 	}
-	return time.Duration(wait) * time.Microsecond, nil
+	return time.Duration(said[1]) * time.Microsecond, said[0] == 1, nil
 }
 
 func (r *Redis) name(key string) string {

@@ -26,6 +26,12 @@ func NewTable(most int) *Table {
 // Take takes one of key's tokens if there is one; otherwise nothing is taken and
 // wait says when there will be one.
 func (t *Table) Take(key string, l Limit, now time.Time) (wait time.Duration, ok bool) {
+	return t.Reserve(key, l, now, 0)
+}
+
+// Reserve takes one of key's tokens that may be used after wait, if that is no
+// more than most; otherwise nothing is taken and there is none for wait.
+func (t *Table) Reserve(key string, l Limit, now time.Time, most time.Duration) (wait time.Duration, ok bool) {
 	if l.None() {
 		return 0, true
 	}
@@ -38,15 +44,15 @@ func (t *Table) Take(key string, l Limit, now time.Time) (wait time.Duration, ok
 		}
 	}
 	// A clock that was set back, or a limit that was raised, must lock nobody out.
-	if most := now.Add(l.tolerance() + l.interval()); full.After(most) {
-		full = most
+	if latest := now.Add(l.tolerance() + l.interval() + most); full.After(latest) {
+		full = latest
 	}
 	full, wait = l.next(full, now)
-	if wait > 0 {
+	if wait > most {
 		return wait, false
 	}
 	t.full[key] = full
-	return 0, true
+	return wait, true
 }
 
 // room forgets what is full, at most once a second, and gives the key to use.

@@ -2,6 +2,7 @@ package resilience_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -158,5 +159,53 @@ func TestNoMoreRequestsASecondThanAgreed(t *testing.T) {
 	c.pass(time.Hour)
 	if n := count(); n != 3 {
 		t.Errorf("%d after an hour", n)
+	}
+}
+
+// turns answers each question for one with what it holds.
+type turns struct {
+	wait  time.Duration
+	err   error
+	asked int
+	most  time.Duration
+}
+
+// Reserve implements resilience.Turns.
+func (s *turns) Reserve(_ context.Context, most time.Duration) (time.Duration, bool, error) {
+	s.asked++
+	s.most = most
+	return s.wait, s.wait <= most, s.err
+}
+
+func TestTurnsThatOthersTakeTooAreAskedForOnceEach(t *testing.T) {
+	for name, tt := range map[string]struct {
+		turns turns
+		ok    bool
+		kind  fault.Kind
+		after time.Duration
+	}{
+		"it cannot be told":   {turns{err: errors.New("gone")}, false, fault.Unavailable, 0},
+		"others were first":   {turns{wait: time.Hour}, false, fault.TooMany, time.Hour},
+		"its turn comes soon": {turns{wait: time.Millisecond}, true, 0, 0},
+		"it is its turn":      {turns{}, true, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := begin(t, resilience.Options{Turns: &tt.turns, Wait: time.Second, Rate: rate.Limit{PerSecond: 0.001, Burst: 1}}, says(200))
+			for i := range 3 {
+				_, _, err := e.get(http.MethodGet)
+				if (err == nil) != tt.ok || err != nil && (fault.KindOf(err) != tt.kind || fault.RetryAfterOf(err) != tt.after) {
+					t.Errorf("%v after %v", err, fault.RetryAfterOf(err))
+				}
+				if tt.turns.asked != i+1 || tt.turns.most != time.Second {
+					t.Errorf("asked %d times, the last one for %v", tt.turns.asked, tt.turns.most)
+				}
+			}
+			if n := e.asked.Load(); !tt.ok && n != 0 || tt.ok && n != 3 {
+				t.Errorf("the EHR was asked %d times", n)
+			}
+			if n := e.ways.State().InFlight; n != 0 {
+				t.Errorf("%d places are still taken", n)
+			}
+		})
 	}
 }

@@ -32,10 +32,32 @@ type Options struct {
 	Concurrent int           // requests at once, slow readers of their answers included; 0: 64
 	Wait       time.Duration // for a free place, a token, or the end of a pause; 0: 2 s
 	Rate       rate.Limit    // of requests; zero: none
+	Turns      Turns         // within Rate, counted by whoever else asks the EHR too; nil: counted here
 
 	Breaker Breaker
 
 	Now func() time.Time // of pauses, rates and State; nil: time.Now
+}
+
+// Turns gives requests to an EHR their turns, in the order in which they are asked
+// for.
+type Turns interface {
+	// Reserve takes a turn that comes after wait, if that is no more than most: ok
+	// says so. Otherwise none is taken, and there is none for wait. An error says
+	// that it cannot be told; none is taken then.
+	Reserve(ctx context.Context, most time.Duration) (wait time.Duration, ok bool, err error)
+}
+
+// counted are turns that are counted here.
+type counted struct {
+	bucket *rate.Bucket
+	now    func() time.Time
+}
+
+// Reserve implements Turns; it never fails.
+func (c counted) Reserve(_ context.Context, most time.Duration) (time.Duration, bool, error) {
+	wait, ok := c.bucket.Reserve(c.now(), most)
+	return wait, ok, nil
 }
 
 // Breaker says when the EHR is left alone. Connection failures, time-outs and
@@ -78,7 +100,6 @@ func (o *Options) fillIn() {
 type Transport struct {
 	o       Options
 	guard   *policies
-	bucket  *rate.Bucket
 	pause   pause
 	health  health
 	repeats http.RoundTripper // attempt, with retries and hedging
@@ -97,7 +118,10 @@ func New(o Options) (*Transport, error) {
 	case o.Breaker.Rate < 0 || o.Breaker.Rate > 1 || o.Breaker.Requests < 1:
 		return nil, errors.New("resilience: the breaker needs a share between 0 and 1 of at least one request")
 	}
-	t := &Transport{o: o, bucket: rate.NewBucket(o.Rate)}
+	if o.Turns == nil {
+		o.Turns = counted{bucket: rate.NewBucket(o.Rate), now: o.Now}
+	}
+	t := &Transport{o: o}
 	t.guard = newPolicies(o)
 	t.repeats = t.guard.repeating(roundTripper(t.attempt), o.Wait)
 	return t, nil
@@ -184,12 +208,7 @@ func (t *Transport) admit(ctx context.Context) (*pass, error) {
 		return nil, err
 	}
 	p := &pass{release: t.health.enter(t.guard.leave)}
-	wait, ok := t.bucket.Reserve(t.o.Now(), t.o.Wait)
-	if !ok {
-		p.release()
-		return nil, fault.Later(fault.TooMany, wait, "The record system gets as many requests as it may now.")
-	}
-	if err := sleep(ctx, wait); err != nil {
+	if err := t.turn(ctx); err != nil {
 		p.release()
 		return nil, err
 	}
@@ -200,6 +219,20 @@ func (t *Transport) admit(ctx context.Context) (*pass, error) {
 	}
 	p.probe = probe
 	return p, nil
+}
+
+// turn waits for the request's own within the rate.
+func (t *Transport) turn(ctx context.Context) error {
+	wait, ok, err := t.o.Turns.Reserve(ctx, t.o.Wait)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() //nolint:wrapcheck // net/http gives it as it is, too
+	case err != nil:
+		return fault.Wrap(err, fault.Unavailable, "The request cannot be counted now.")
+	case !ok:
+		return fault.Later(fault.TooMany, wait, "The record system gets as many requests as it may now.")
+	}
+	return sleep(ctx, wait)
 }
 
 func errOpen(left time.Duration) error {

@@ -24,15 +24,21 @@ type crowdLoad struct {
 }
 
 // crowd starts workers that ask without a pause.
-func (d *deployment) crowd(workers int) *crowdLoad {
+func (d *deployment) crowd(t *testing.T, workers int) *crowdLoad {
+	t.Helper()
 	l := &crowdLoad{d: d, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers + 1}, Timeout: loadTimeout}}
 	l.refused = map[int]int64{}
+	t.Cleanup(func() { // also of a test that has failed
+		l.stopping.Store(true)
+		l.workers.Wait()
+		l.client.CloseIdleConnections()
+	})
 	asked := make([][]question, len(d.members))
 	for i, m := range d.members {
 		asked[i] = m.questions()
 	}
 	for worker := range workers {
-		r := rand.New(rand.NewPCG(uint64(worker), 7)) //nolint:gosec // G404: nothing is secret
+		r := rand.New(rand.NewPCG(uint64(worker), 7))
 		l.workers.Go(func() {
 			for !l.stopping.Load() {
 				i := r.IntN(len(d.members))
@@ -166,7 +172,7 @@ func (l *crowdLoad) revoke(t *testing.T, m *member, replica int, all bool) {
 // run is the whole of it: rounds of changes and revocations while everybody reads.
 func (l *crowdLoad) run(t *testing.T, rounds int, until time.Time) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(3, 5)) //nolint:gosec // G404: nothing is secret
+	r := rand.New(rand.NewPCG(3, 5))
 	for round := 0; round < rounds || time.Now().Before(until); round++ {
 		w := l.d.wards[r.IntN(len(l.d.wards))]
 		p, replica := l.d.patients[r.IntN(len(l.d.patients))], r.IntN(len(l.d.each))

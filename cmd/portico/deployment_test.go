@@ -258,7 +258,7 @@ func TestEverybodyGetsTheirOwnUnderLoad(t *testing.T) {
 			o.Patients = patients
 			d, driver, store := deploy(t, o)
 			begun := time.Now()
-			l := d.crowd(workers)
+			l := d.crowd(t, workers)
 			l.run(t, rounds, begun.Add(long))
 			f := l.stop(t, o.String(), 0)
 			t.Logf("%d members, %d answers from what is kept, %d tokens refused, %.0f requests/s, %.0f of them a CPU second of the replicas",

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"io"
+	"maps"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/portico-fhir/portico/config"
@@ -31,26 +32,23 @@ from the configuration (-config, portico.yaml by default).
 
 // appsFlags are the options of all `portico apps` commands.
 type appsFlags struct {
-	*flag.FlagSet
-	config, state, why, scopes, sources, access, grant string
+	*opFlags
+	state, why, scopes, sources, access, grant         string
 	id, name, owner, homepage, kind, jwksURI, jwksFile string
 	logo, terms, policy, idTokenAlg                    string
 	redirects, launches, contacts                      []string
-	json                                               bool
 	revision                                           int64
 }
 
 func newAppsFlags(what string, w io.Writer) *appsFlags {
-	f := &appsFlags{FlagSet: flag.NewFlagSet("apps "+what, flag.ContinueOnError)}
-	f.SetOutput(w)
+	f := &appsFlags{opFlags: newOpFlags("apps "+what, w)}
+	f.takesJSON()
 	list := func(into *[]string) func(string) error {
 		return func(s string) error {
 			*into = append(*into, s)
 			return nil
 		}
 	}
-	f.StringVar(&f.config, "config", "portico.yaml", "the configuration `file` of the running server")
-	f.BoolVar(&f.json, "json", false, "print JSON")
 	switch what {
 	case "list":
 		f.StringVar(&f.state, "state", "", "only apps that are pending, approved or suspended")
@@ -87,60 +85,31 @@ func newAppsFlags(what string, w io.Writer) *appsFlags {
 
 // runApps is `portico apps`.
 func runApps(ctx context.Context, args []string, std streams) error {
-	if len(args) == 0 {
-		say(std.err, "%s", appsUsage)
-		return errUsage
-	}
-	what := args[0]
 	calls := map[string]func(*operator, context.Context, *appsFlags) error{
 		"list": (*operator).list, "show": (*operator).show, "approve": (*operator).decide, "suspend": (*operator).decide,
 		"add": (*operator).add, "secret": (*operator).secret, "delete": (*operator).remove,
 	}
-	call, ok := calls[what]
-	if !ok {
-		if what == "help" || what == "-h" || what == "-help" || what == "--help" {
-			say(std.out, "%s", appsUsage)
-			return nil
-		}
-		say(std.err, "portico apps: there is no %q\n\n%s", what, appsUsage)
-		return errUsage
+	what, err := choose(args, appsUsage, std, slices.Collect(maps.Keys(calls))...)
+	if err != nil {
+		return err
 	}
 	f := newAppsFlags(what, std.err)
-	rest := args[1:]
-	// The id may stand before or behind the options.
-	var id []string
-	for {
-		if err := f.Parse(rest); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return flag.ErrHelp
-			}
-			return errUsage
-		}
-		if f.NArg() == 0 {
-			break
-		}
-		id, rest = append(id, f.Arg(0)), f.Args()[1:]
-	}
-	wanted := 1
+	wanted, problem := 1, "needs one client id"
 	if what == "list" || what == "add" {
-		wanted = 0
+		wanted, problem = 0, "takes no client id"
 	}
-	if len(id) != wanted {
-		say(std.err, "portico apps %s: %s\n", what, map[int]string{0: "takes no client id", 1: "needs one client id"}[wanted])
-		return errUsage
+	o, id, err := f.connect(args[1:], std, wanted, problem)
+	if err != nil {
+		return err
 	}
 	if wanted == 1 {
 		f.id = id[0]
 	}
 	f.state = strings.ToLower(f.state)
-	o, err := newOperator(f.config, std)
-	if err != nil {
-		return err
-	}
 	if what == "approve" || what == "suspend" {
 		f.kind = what
 	}
-	return call(o, ctx, f)
+	return calls[what](o, ctx, f)
 }
 
 func newOperator(path string, std streams) (*operator, error) {
@@ -151,7 +120,7 @@ func newOperator(path string, std streams) (*operator, error) {
 	if cfg.Admin == nil {
 		return nil, errors.New("the configuration has no admin section, so the server has no operator's API; docs/portico.example.yaml shows one")
 	}
-	o := &operator{base: "http://" + cfg.Admin.Listen, credential: cfg.Admin.Credential.Reveal(), by: "operator", std: std}
+	o := &operator{base: "http://" + cfg.Admin.Listen, credential: cfg.Admin.Credential.Reveal(), by: "operator", std: std, cfg: cfg}
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		o.by = u.Username
 	}

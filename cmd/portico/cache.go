@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -121,35 +120,28 @@ func (w *wiring) servePurge(out http.ResponseWriter, r *http.Request) error {
 
 func (w *wiring) purgeHandler() http.Handler { return handler.Adapt(w.servePurge, writeAdminError) }
 
-const cacheUsage = `Usage: portico cache purge -source <id> [-patient <id>] [-config <file>]
+const cacheUsage = `Usage: portico cache purge [-source <id>] [-patient <id>] [-config <file>]
 
 Forgets what is kept of a patient at a source, or of everybody there, on every
-replica at once. It talks to the running server: admin.listen and
+replica at once. -source may be left out when there is one. It talks to the running server: admin.listen and
 admin.credential are taken from the configuration.
 `
 
 // runCache is `portico cache`.
 func runCache(ctx context.Context, args []string, std streams) error {
-	if len(args) == 0 || args[0] != "purge" {
-		say(std.err, "%s", cacheUsage)
-		return errUsage
-	}
-	f := flag.NewFlagSet("cache purge", flag.ContinueOnError)
-	path := f.String("config", "portico.yaml", "the configuration `file` of the running server")
-	var p purge
-	f.StringVar(&p.Source, "source", "", "the `id` of the source")
-	f.StringVar(&p.Patient, "patient", "", "the `id` of the Patient there; everybody when left out")
-	if err := parseFlags(f, args[1:], std.err); err != nil {
-		return err
-	}
-	if p.Source == "" {
-		say(std.err, "portico cache purge: -source is needed\n\n%s", cacheUsage)
-		return errUsage
-	}
-	o, err := newOperator(*path, std)
+	what, err := choose(args, cacheUsage, std, "purge")
 	if err != nil {
 		return err
 	}
+	var p purge
+	f := newOpFlags("cache "+what, std.err)
+	f.takesSource()
+	f.StringVar(&p.Patient, "patient", "", "the `id` of the Patient there; everybody when left out")
+	o, _, err := f.connect(args[1:], std, 0, "nothing but options is taken")
+	if err != nil {
+		return err
+	}
+	p.Source = f.source
 	if err := o.call(ctx, http.MethodPost, "/cache/purge", p, nil); err != nil {
 		return err
 	}

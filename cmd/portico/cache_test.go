@@ -36,11 +36,21 @@ func TestPurgeByTheOperatorAndNotificationByTheEHR(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "forgotten") {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
-	if code, _, errs := runFor(t, "cache", "purge", "-source", "elsewhere", "-config", s.path); code != 1 || !strings.Contains(errs, "no such source") {
+	if code, _, errs := runFor(t, "cache", "purge", "-source", "elsewhere", "-config", s.path); code != 1 || !strings.Contains(errs, "no source \"elsewhere\"") {
 		t.Errorf("%d %q", code, errs)
 	}
-	if code, _, _ := runFor(t, "cache", "purge", "-config", s.path); code != 2 {
-		t.Errorf("without a source: %d", code)
+	if code, out, errs := runFor(t, "cache", "purge", "-config", s.path); code != 0 || !strings.Contains(out, "everybody at demo") {
+		t.Errorf("without a source, where there is one: %d %q %q", code, out, errs)
+	}
+	for _, args := range [][]string{{"cache"}, {"cache", "nonsense"}, {"cache", "purge", "demo", "-config", s.path}, {"cache", "purge", "-nonsense"}} {
+		if code, _, errs := runFor(t, args...); code != 2 || errs == "" {
+			t.Errorf("%v: %d %q", args, code, errs)
+		}
+	}
+	for _, name := range []string{"cache", "sources", "explain", "keys", "apps"} {
+		if code, out, errs := runFor(t, name, "-h"); code != 0 || !strings.HasPrefix(out, "Usage:") || errs != "" {
+			t.Errorf("%s -h: %d %q %q", name, code, out, errs)
+		}
 	}
 	// The source takes no notifications, so the URL is not there.
 	if status, _ := ask(t, http.MethodPost, s.base+"/notify/demo", strings.Repeat("x", 32), ""); status != http.StatusNotFound {

@@ -40,10 +40,16 @@ func TestOperatorAsksHowARequestIsDecided(t *testing.T) {
 	if _, errs := explain(1, "request", "-source", "demo", "-method", "DELETE", "/Observation/1"); !strings.Contains(errs, "would be done") {
 		t.Errorf("%s", errs)
 	}
-	if _, errs := explain(1, "request", "-source", "nowhere", "/Observation"); !strings.Contains(errs, "no such source") {
+	if _, errs := explain(1, "request", "-source", "nowhere", "/Observation"); !strings.Contains(errs, `no source "nowhere"`) {
 		t.Errorf("%s", errs)
 	}
-	explain(2, "request", "/Observation")
+	// There is one source, and options may stand behind the path.
+	if out, _ = explain(0, "request", "/Observation", "-json"); !strings.Contains(out, `"source": "demo"`) {
+		t.Errorf("%s", out)
+	}
+	explain(2, "request")
+	explain(2, "request", "/Observation", "/Condition")
+	explain(2, "ticket", "more")
 	explain(2, "nonsense")
 	out, _ = explain(0, "ticket", "-source", "demo", "-for", "5m")
 	name, ticket, _ := strings.Cut(strings.TrimSpace(out), ": ")

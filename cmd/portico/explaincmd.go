@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,31 +24,52 @@ const explainUsage = `Usage: portico explain <what> [options]
             are answered as ever, and how they were decided waits for
   show      the decisions of the request with this X-Request-Id
 
-portico explain <what> -h tells the options. It talks to the running server, as
-portico apps does. Nothing that it prints is about anybody: no ids, values, names
-or tokens.
+portico explain <what> -h tells the options; -source may be left out when there is
+one. It talks to the running server, as portico apps does. Nothing that it prints is
+about anybody: no ids, values, names or tokens.
 `
 
 type explainFlags struct {
-	*flag.FlagSet
-	config, source, method, tokenFile, body, life string
-	headers                                       map[string]string
-	json                                          bool
+	*opFlags
+	method, tokenFile, body, life string
+	headers                       map[string]string
+	arg                           string // the path to be asked, or the request id
 }
 
 // runExplain is `portico explain`.
 func runExplain(ctx context.Context, args []string, std streams) error {
-	if len(args) == 0 || !slices.Contains([]string{"request", "ticket", "show"}, args[0]) {
-		say(std.err, "%s", explainUsage)
-		return errUsage
+	calls := map[string]func(*operator, context.Context, *explainFlags) error{
+		"request": (*operator).explain, "ticket": (*operator).ticket, "show": (*operator).shown,
 	}
-	what := args[0]
-	f := &explainFlags{FlagSet: flag.NewFlagSet("explain "+what, flag.ContinueOnError), headers: map[string]string{}}
-	f.SetOutput(std.err)
-	f.StringVar(&f.config, "config", "portico.yaml", "the configuration `file` of the running server")
-	f.BoolVar(&f.json, "json", false, "print JSON")
+	what, err := choose(args, explainUsage, std, slices.Collect(maps.Keys(calls))...)
+	if err != nil {
+		return err
+	}
+	f := newExplainFlags(what, std.err)
+	wanted, problem := 1, ""
+	switch what {
+	case "request":
+		problem = "one path is needed, such as '/Observation?code=1234-5'"
+	case "ticket":
+		wanted, problem = 0, "nothing but options is taken"
+	case "show":
+		problem = "one X-Request-Id is needed"
+	}
+	o, rest, err := f.connect(args[1:], std, wanted, problem)
+	if err != nil {
+		return err
+	}
+	if wanted == 1 {
+		f.arg = rest[0]
+	}
+	return calls[what](o, ctx, f)
+}
+
+func newExplainFlags(what string, w io.Writer) *explainFlags {
+	f := &explainFlags{opFlags: newOpFlags("explain "+what, w), headers: map[string]string{}}
+	f.takesJSON()
 	if what != "show" {
-		f.StringVar(&f.source, "source", "", "the `id` of the source")
+		f.takesSource()
 	}
 	switch what {
 	case "request":
@@ -67,37 +87,11 @@ func runExplain(ctx context.Context, args []string, std streams) error {
 	case "ticket":
 		f.StringVar(&f.life, "for", "10m", "`how long` it is good; 15m at most")
 	}
-	if err := f.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
-		return flag.ErrHelp
-	} else if err != nil {
-		return errUsage
-	}
-	wanted := map[string]int{"request": 1, "ticket": 0, "show": 1}[what]
-	switch {
-	case what != "show" && f.source == "":
-		say(std.err, "portico explain %s: -source is needed\n\n%s", what, explainUsage)
-		return errUsage
-	case f.NArg() != wanted:
-		say(std.err, "portico explain %s: %s; options stand before it\n\n%s", what, map[string]string{
-			"request": "one path is needed, such as '/Observation?code=1234-5'", "ticket": "nothing but options is taken", "show": "one X-Request-Id is needed",
-		}[what], explainUsage)
-		return errUsage
-	}
-	o, err := newOperator(f.config, std)
-	if err != nil {
-		return err
-	}
-	switch what {
-	case "ticket":
-		return o.ticket(ctx, f)
-	case "show":
-		return o.shown(ctx, f)
-	}
-	return o.explain(ctx, f)
+	return f
 }
 
 func (o *operator) explain(ctx context.Context, f *explainFlags) error {
-	body := explainBody{Source: f.source, Method: f.method, Path: f.Arg(0), Headers: f.headers, Body: f.body, By: o.by}
+	body := explainBody{Source: f.source, Method: f.method, Path: f.arg, Headers: f.headers, Body: f.body, By: o.by}
 	if f.body != "" {
 		f.headers["Content-Type"] = "application/x-www-form-urlencoded"
 	}
@@ -147,7 +141,7 @@ func (o *operator) ticket(ctx context.Context, f *explainFlags) error {
 
 func (o *operator) shown(ctx context.Context, f *explainFlags) error {
 	var got explanations
-	if err := o.call(ctx, http.MethodGet, "/explain/"+url.PathEscape(f.Arg(0)), nil, &got); err != nil {
+	if err := o.call(ctx, http.MethodGet, "/explain/"+url.PathEscape(f.arg), nil, &got); err != nil {
 		return err
 	}
 	if f.json {

@@ -223,6 +223,16 @@ func TestWhatTheEHRTellsIsSeenInTheNextAnswer(t *testing.T) {
 	}
 }
 
+// Of two EHRs the operator has to say whose is forgotten.
+func TestOfSeveralSourcesOneMustBeNamed(t *testing.T) {
+	k := startKeeping(t, "")
+	for _, args := range [][]string{{"cache", "purge"}, {"explain", "ticket"}, {"explain", "request", "/Patient"}} {
+		if code, out, errs := runFor(t, append(args, "-config", k.path)...); code != 1 || out != "" || !strings.Contains(errs, "name one with -source") {
+			t.Errorf("%v: %d %q %q", args, code, out, errs)
+		}
+	}
+}
+
 func (k *keeping) purge(args ...string) {
 	k.Helper()
 	if code, out, errs := runFor(k.T, append([]string{"cache", "purge", "-config", k.path}, args...)...); code != 0 || !strings.Contains(out, "forgotten") {

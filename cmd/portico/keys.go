@@ -28,18 +28,15 @@ at once.
 
 // runKeys is `portico keys`.
 func runKeys(ctx context.Context, args []string, std streams) error {
-	if len(args) == 0 || !slices.Contains([]string{"list", "rotate"}, args[0]) {
-		say(std.err, "%s", keysUsage)
-		if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
-			return flag.ErrHelp
-		}
-		return errUsage
+	what, err := choose(args, keysUsage, std, "list", "rotate")
+	if err != nil {
+		return err
 	}
-	f := flag.NewFlagSet("keys "+args[0], flag.ContinueOnError)
+	f := flag.NewFlagSet("keys "+what, flag.ContinueOnError)
 	path := f.String("config", "portico.yaml", "the configuration `file`")
 	var alg string
 	var compromised bool
-	if args[0] == "rotate" {
+	if what == "rotate" {
 		f.StringVar(&alg, "alg", "", "rotate the key of this `algorithm` alone: "+strings.Join(allAlgorithms(), ", "))
 		f.BoolVar(&compromised, "compromised", false, "somebody may have the old key: stop believing what it signed, at once")
 	}
@@ -58,7 +55,7 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	if args[0] == "rotate" {
+	if what == "rotate" {
 		err = rotateKeys(ctx, keys, alg, compromised, std.out)
 	} else {
 		err = listKeys(ctx, keys, time.Now(), std.out)

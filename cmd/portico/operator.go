@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/smart/apps"
 )
 
@@ -25,6 +26,7 @@ type operator struct {
 	credential string
 	by         string
 	std        streams
+	cfg        *config.Config
 }
 
 // call sends one request and decodes the answer into out.

@@ -3,18 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"net/http"
 )
 
 // runReady is `portico ready`, for containers that hold no other program to ask.
 func runReady(ctx context.Context, args []string, std streams) error {
-	f := flag.NewFlagSet("ready", flag.ContinueOnError)
-	path := f.String("config", "portico.yaml", "the configuration `file` of the running server")
-	if err := parseFlags(f, args, std.err); err != nil {
-		return err
-	}
-	o, err := newOperator(*path, std)
+	o, _, err := newOpFlags("ready", std.err).connect(args, std, 0, "nothing but options is taken")
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
 	"net/http"
 	"strings"
@@ -97,17 +96,13 @@ It talks to the running server, as portico apps does.
 
 // runSources is `portico sources`.
 func runSources(ctx context.Context, args []string, std streams) error {
-	if len(args) == 0 || args[0] != "status" {
-		say(std.err, "%s", sourcesUsage)
-		return errUsage
-	}
-	f := flag.NewFlagSet("sources status", flag.ContinueOnError)
-	path := f.String("config", "portico.yaml", "the configuration `file` of the running server")
-	asJSON := f.Bool("json", false, "print JSON")
-	if err := parseFlags(f, args[1:], std.err); err != nil {
+	what, err := choose(args, sourcesUsage, std, "status")
+	if err != nil {
 		return err
 	}
-	o, err := newOperator(*path, std)
+	f := newOpFlags("sources "+what, std.err)
+	f.takesJSON()
+	o, _, err := f.connect(args[1:], std, 0, "nothing but options is taken")
 	if err != nil {
 		return err
 	}
@@ -115,7 +110,7 @@ func runSources(ctx context.Context, args []string, std streams) error {
 	if err := o.call(ctx, http.MethodGet, "/sources", nil, &got); err != nil {
 		return err
 	}
-	if *asJSON {
+	if f.json {
 		return o.print(got)
 	}
 	t := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)

@@ -57,7 +57,7 @@ func (c *write) patched(i guard.Interaction) ([]byte, error) {
 	if i != guard.Patch {
 		return c.body, nil
 	}
-	body, err := patch.Apply(c.view, c.body, patch.Limits{Operations: maxOperations, Bytes: max(maxWrite, len(c.view))})
+	body, err := patch.Apply(c.view, c.body, patch.Limits{Operations: maxOperations, Bytes: max(MaxWrite, len(c.view))})
 	var failed *patch.Error
 	switch {
 	case errors.As(err, &failed) && failed.Malformed:

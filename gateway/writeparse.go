@@ -14,10 +14,10 @@ import (
 	"github.com/portico-fhir/portico/internal/fault"
 )
 
-const (
-	maxWrite = 2 << 20 // bytes of a resource, or of a patch, as it is sent
-	jsonPath = "application/json-patch+json"
-)
+// MaxWrite is how many bytes a resource, or a patch, may have as it is sent.
+const MaxWrite = 2 << 20
+
+const jsonPath = "application/json-patch+json"
 
 // changes says whether a request is to change something: all that is not one of
 // the ways to read.
@@ -179,10 +179,10 @@ func (c *write) read(r *http.Request, i guard.Interaction) error {
 	case i != guard.Patch && media != fhir.JSON && media != "application/json":
 		return fault.New(fault.UnsupportedMedia, "A resource must be sent as application/fhir+json.")
 	}
-	if c.body, err = io.ReadAll(io.LimitReader(r.Body, maxWrite+1)); err != nil {
+	if c.body, err = io.ReadAll(io.LimitReader(r.Body, MaxWrite+1)); err != nil {
 		return fault.Wrap(errors.New("gateway: the body broke off"), fault.Invalid, "The body could not be read.")
 	}
-	if len(c.body) > maxWrite {
+	if len(c.body) > MaxWrite {
 		return fault.New(fault.TooLarge, "The body is too large.")
 	}
 	return nil

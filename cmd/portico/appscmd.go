@@ -112,17 +112,17 @@ func runApps(ctx context.Context, args []string, std streams) error {
 	return calls[what](o, ctx, f)
 }
 
-func newOperator(path string, std streams) (*operator, error) {
+func newOperator(path string, std streams) (*operator, *config.Config, error) {
 	cfg, err := config.LoadWith(path, checks())
 	if err != nil {
-		return nil, loadError(err)
+		return nil, nil, loadError(err)
 	}
 	if cfg.Admin == nil {
-		return nil, errors.New("the configuration has no admin section, so the server has no operator's API; docs/portico.example.yaml shows one")
+		return nil, nil, errors.New("the configuration has no admin section, so the server has no operator's API; docs/portico.example.yaml shows one")
 	}
-	o := &operator{base: "http://" + cfg.Admin.Listen, credential: cfg.Admin.Credential.Reveal(), by: "operator", std: std, cfg: cfg}
+	o := &operator{base: "http://" + cfg.Admin.Listen, credential: cfg.Admin.Credential.Reveal(), by: "operator", std: std}
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		o.by = u.Username
 	}
-	return o, nil
+	return o, cfg, nil
 }

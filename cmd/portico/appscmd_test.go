@@ -18,6 +18,7 @@ import (
 
 // serving is a server started from a configuration file.
 type serving struct {
+	stop func() // begins its end
 	t    *testing.T
 	base string
 	path string // of the configuration
@@ -33,6 +34,7 @@ func serveApps(t *testing.T, more string) *serving {
 	s.http = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var log lockedBuffer
 	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"serve", "-config", s.path}, streams{&log, &log}) }()
 	t.Cleanup(func() {

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -104,6 +106,9 @@ func checkConfig(t *testing.T, text, folder string) (secrets, redis []string) {
 	return slices.Compact(secrets), redis
 }
 
+// ending is how long Portico takes to end, at most.
+const ending = drainTimeout + 2*sideDrain + closeTimeout
+
 func TestComposeFileFitsItsConfigurationAndSecrets(t *testing.T) {
 	docs := documents(t, "docker-compose.yaml")
 	if len(docs) != 1 {
@@ -133,6 +138,9 @@ func TestComposeFileFitsItsConfigurationAndSecrets(t *testing.T) {
 		alike(t, name+"'s secrets", given, wanted)
 		alike(t, name+" is read-only", at(t, docs[0], "services", name, "read_only"), true)
 		alike(t, name+"'s health", at(t, docs[0], "services", name, "healthcheck", "test"), []any{"CMD", "/portico", "ready", "-config", "/etc/portico/portico.yaml"})
+	}
+	if grace, err := time.ParseDuration(fmt.Sprint(at(t, docs[0], "services", "portico-1", "stop_grace_period"))); err != nil || grace < ending {
+		t.Errorf("%s, %v: it takes up to %s to end", grace, err, ending)
 	}
 	services, ok := at(t, docs[0], "services").(map[string]any)
 	if !ok {
@@ -214,6 +222,15 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 	for _, what := range []string{"requests", "limits"} {
 		at(t, container, "resources", what, "memory")
 	}
+	grace, err := strconv.Atoi(fmt.Sprint(at(t, pod, "terminationGracePeriodSeconds")))
+	pause, err2 := strconv.Atoi(fmt.Sprint(at(t, container, "lifecycle", "preStop", "sleep", "seconds")))
+	if err := errors.Join(err, err2); err != nil || time.Duration(grace-pause)*time.Second < ending {
+		t.Errorf("%d s less %d s before, %v: it takes up to %s to end", grace, pause, err, ending)
+	}
+	if timeout, err := strconv.Atoi(fmt.Sprint(at(t, container, "readinessProbe", "timeoutSeconds"))); err != nil || time.Duration(timeout)*time.Second <= pingTimeout {
+		t.Errorf("the probe waits %d s, %v: /readyz may take %s", timeout, err, pingTimeout)
+	}
+	alike(t, "the ingress takes as much as the proxy", at(t, kinds["Ingress"], "metadata", "annotations", "nginx.ingress.kubernetes.io/proxy-body-size"), fmt.Sprintf("%dm", proxyTakes(t)>>20))
 	alike(t, "where the secrets are", at(t, container, "volumeMounts", 1, "mountPath"), "/run/secrets/portico")
 	alike(t, "what listens", at(t, container, "ports", 0, "containerPort"), 8080)
 	alike(t, "who may reach it", at(t, kinds["NetworkPolicy"], "spec", "ingress", 0, "ports", 0, "port"), 8080)

@@ -177,7 +177,7 @@ func TestPostgreSQLIsKilledUnderLoad(t *testing.T) {
 	if f := l.now(); f.Refused == 0 {
 		t.Error("nobody noticed")
 	}
-	if status, body := fetch(t, c.each[0].url()+"/readyz", ""); status != http.StatusServiceUnavailable || body != "store\n" {
+	if status, body := fetch(t, c.each[0].url()+"/readyz", ""); status != http.StatusServiceUnavailable || body != "not ready\nfailed store: down\n" {
 		t.Errorf("/readyz: %d %q", status, body)
 	}
 	p.Start(t)

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/config"
@@ -148,6 +146,18 @@ func (l *listener) serve(ctx context.Context, h http.Handler) error {
 	return err
 }
 
+// background serves until the function that it gives is called, however long that
+// is after ctx has ended, and which waits for the end.
+func (l *listener) background(ctx context.Context, h http.Handler) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- l.serve(ctx, h) }()
+	return func() error {
+		cancel()
+		return errors.Join(<-ended, l.Close())
+	}
+}
+
 // Close ends whatever is still open; after serve there is nothing.
 func (l *listener) Close() error {
 	if err := l.s.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -258,43 +268,4 @@ func (r *stallReader) Read(b []byte) (int, error) {
 func timedOut(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) && n.Timeout()
-}
-
-// clientAddr gives what finds a client's address for the log.
-func clientAddr(trusted []netip.Prefix) func(*http.Request) string { return proxies(trusted).client }
-
-// proxies are the addresses whose word on where a request came from is taken.
-type proxies []netip.Prefix
-
-func (p proxies) trusted(a netip.Addr) bool {
-	for _, prefix := range p {
-		if prefix.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxHops bounds how much of X-Forwarded-For is looked at.
-const maxHops = 20
-
-// client gives the address to write into the log, and is used for nothing else.
-// X-Forwarded-For is read from its end, which the nearest proxy wrote, for as
-// long as the writer is trusted: what stands left of the first address that is
-// not a proxy's was written by that client and means nothing.
-func (p proxies) client(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	at := peer.Addr().Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && i >= len(hops)-maxHops && p.trusted(at); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		at = hop.Unmap().WithZone("")
-	}
-	return at.String()
 }

@@ -52,12 +52,12 @@ func (f *opFlags) connect(args []string, std streams, wanted int, problem string
 		f.Usage()
 		return nil, nil, errUsage
 	}
-	o, err := newOperator(f.config, std)
+	o, cfg, err := newOperator(f.config, std)
 	if err != nil {
 		return nil, nil, err
 	}
 	if f.Lookup("source") != nil {
-		src, err := pickSource(o.cfg, f.source)
+		src, err := pickSource(cfg, f.source)
 		if err != nil {
 			return nil, nil, err
 		}

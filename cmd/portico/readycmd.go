@@ -17,7 +17,11 @@ func runReady(ctx context.Context, args []string, std streams) error {
 		return err
 	}
 	for _, c := range got.Checks {
-		say(std.out, "%s: %s\n", c.Name, c.State)
+		line := c.Name + ": " + c.Result
+		if c.Reason != "" {
+			line += ": " + c.Reason
+		}
+		say(std.out, "%s\n", line)
 	}
 	if !got.Ready {
 		return errors.New("not ready")

@@ -13,8 +13,12 @@ import (
 	"github.com/portico-fhir/portico/config"
 )
 
-// closeTimeout bounds how long parts may take to end after the last request.
-const closeTimeout = 10 * time.Second
+// How long Portico takes to end, once the requests under way are done or cut: what
+// listens beside the public port, and then the parts.
+const (
+	sideDrain    = 2 * time.Second
+	closeTimeout = 10 * time.Second
+)
 
 // runServe is `portico serve`.
 func runServe(ctx context.Context, args []string, std streams) error {
@@ -63,6 +67,8 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	log.Info("Portico is ready", "version", version, "public_url", cfg.PublicURL, "listen", l.Addr().String(), "tls", cfg.TLS != nil)
 	stopWatch := a.parts.watch.start(ctx, a.parts.upstreams, a.parts.signedIn)
+	forget := context.AfterFunc(ctx, a.parts.drain)
+	defer forget()
 	err = l.serve(ctx, a.Handler)
 	stopWatch()
 	// Requests are done or were cut; what they began must still be written.
@@ -75,25 +81,20 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	return err
 }
 
-// serveAdmin serves the operator's API on a listener of its own until ctx ends;
-// what it returns waits for that.
+// serveAdmin serves the operator's API on a listener of its own until what it
+// returns is called, which is after the public listener has drained: until then
+// the operator can see how that goes.
 func serveAdmin(ctx context.Context, cfg *config.Config, api http.Handler, log *slog.Logger) (func() error, error) {
 	if api == nil {
 		return func() error { return nil }, nil
 	}
 	// Loopback only: the credential would travel in the clear.
-	l, err := listen(ctx, listenOptions{Address: cfg.Admin.Listen, Log: log})
+	l, err := listen(ctx, listenOptions{Address: cfg.Admin.Listen, Log: log.With("listener", "admin"), Drain: sideDrain})
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	log.Info("the operator's API is ready", "listen", l.Addr().String())
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- l.serve(ctx, api) }()
-	return func() error {
-		cancel()
-		return errors.Join(<-ended, l.Close())
-	}, nil
+	return l.background(ctx, api), nil
 }
 
 // newLog makes the operational log.

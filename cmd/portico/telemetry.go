@@ -75,14 +75,14 @@ func (s countedSink) Record(ctx context.Context, e audit.Event) error {
 	return err
 }
 
-// serveMetrics serves GET /metrics on a listener of its own until ctx ends; what
-// it returns waits for that.
+// serveMetrics serves GET /metrics on a listener of its own until what it returns
+// is called.
 func serveMetrics(ctx context.Context, cfg *config.Config, a *app, log *slog.Logger) (func() error, error) {
 	if cfg.Telemetry.MetricsListen == "" {
 		return func() error { return nil }, nil
 	}
 	// Plain HTTP wherever the operator says: numbers about nobody.
-	l, err := listen(ctx, listenOptions{Address: cfg.Telemetry.MetricsListen, InsecurePlainHTTP: true, Log: log})
+	l, err := listen(ctx, listenOptions{Address: cfg.Telemetry.MetricsListen, InsecurePlainHTTP: true, Log: log.With("listener", "metrics"), Drain: sideDrain})
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
@@ -100,11 +100,5 @@ func serveMetrics(ctx context.Context, cfg *config.Config, a *app, log *slog.Log
 		return nil, errors.Join(err, l.Close())
 	}
 	log.Info("metrics are ready", "listen", l.Addr().String())
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- l.serve(ctx, h) }()
-	return func() error {
-		cancel()
-		return errors.Join(<-ended, l.Close())
-	}, nil
+	return l.background(ctx, h), nil
 }

@@ -35,6 +35,9 @@ type watch struct {
 	// asks is how a source's EHR is asked whether it is there now, by its id. What
 	// it stated is kept far longer than a minute, and outlives its going away.
 	asks map[string]func(context.Context) error
+	// parts is what looks at what /readyz asks, so that the log tells of it too
+	// where nobody asks; nil: nothing does.
+	parts func(context.Context)
 	// speaks is the FHIR version by source, cut to what a version looks like.
 	speaks map[string]string
 }
@@ -59,6 +62,9 @@ func (h *watch) start(ctx context.Context, sources map[string]upstream.Reader, p
 				}
 			}
 		}()
+	}
+	if h.parts != nil {
+		each(h.parts)
 	}
 	for id, source := range sources {
 		each(func(ctx context.Context) { h.source(ctx, id, source) })
@@ -141,7 +147,7 @@ func (h *watch) note(name, state, text string, more ...any) {
 }
 
 const (
-	wellState    = "well"
+	wellState    = "ok"
 	unknownState = "unknown" // not asked yet
 	awayState    = "does not answer properly"
 )

@@ -126,7 +126,7 @@ func TestNotReadyWithoutTheStore(t *testing.T) {
 			{"redis", func(context.Context) error { return errors.New("gone") }, false},
 		}}
 		w.readyz(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-		if rec.Code != http.StatusServiceUnavailable || rec.Body.String() != "store\n" {
+		if rec.Code != http.StatusServiceUnavailable || rec.Body.String() != "not ready\ndegraded redis: down\nfailed store: down\n" {
 			t.Errorf("%d %q", rec.Code, rec.Body)
 		}
 	}
@@ -142,7 +142,7 @@ func TestNotReadyWithoutTheStore(t *testing.T) {
 	rec = httptest.NewRecorder()
 	w.readyzJSON(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 	var said readiness
-	if err := json.Unmarshal(rec.Body.Bytes(), &said); err != nil || !said.Ready || len(said.Checks) != 2 || said.Checks[0] != (check{"redis", "down", false}) {
+	if err := json.Unmarshal(rec.Body.Bytes(), &said); err != nil || !said.Ready || len(said.Checks) != 3 || said.Checks[1] != (check{"redis", "degraded", "down", false}) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	if got := strings.Count(log.String(), "no such disk"); got != 1 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -67,6 +68,7 @@ type wiring struct {
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
 	parts       []part                // that /readyz asks
+	draining    atomic.Bool           // no new connections are taken
 	asked       singleflight.Group    // by all who ask for it now
 	redis       redis.UniversalClient // nil: there is none
 	budget      budget.Budget
@@ -204,7 +206,8 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	}
 	w.backend.mount(r, w.log)
 	r.HandleFunc("/livez", livez).Methods(http.MethodGet, http.MethodHead)
-	w.parts = append(w.parts, part{"store", w.store.Ping, true})
+	w.parts = append(w.parts, part{"store", w.pingStore, true})
+	w.watch.parts = func(ctx context.Context) { w.ready(ctx) }
 	r.HandleFunc("/readyz", w.readyz).Methods(http.MethodGet, http.MethodHead)
 	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)
 	if err := w.telemetry.Watch(w.states); err != nil {

@@ -26,8 +26,10 @@ import (
 	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
+// MaxBody is how many bytes a notification may have.
+const MaxBody = 4 << 20
+
 const (
-	maxBody    = 4 << 20
 	perMinute  = 6000 // notifications of one source that are looked at
 	attempts   = 30   // with a wrong token, from one address in a minute
 	minToken   = 32
@@ -119,7 +121,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		return fault.New(fault.TooMany, "There are too many notifications.")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
 	if err != nil {
 		return fault.Wrap(errors.New("changes: the body broke off"), fault.Invalid, "The body could not be read.")
 	}

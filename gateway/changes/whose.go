@@ -41,7 +41,7 @@ func (s source) concerned(body []byte) ([]string, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return everybody, nil // a rest-hook without payload
 	}
-	if len(body) > maxBody {
+	if len(body) > MaxBody {
 		return everybody, fault.New(fault.TooLarge, "The notification is too large.")
 	}
 	r, err := fhir.ParseResource(body)

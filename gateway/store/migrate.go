@@ -59,6 +59,7 @@ func (s *Store) migrateOnce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
+	s.wanted = target
 	if current > target {
 		return errNewer
 	}

@@ -30,6 +30,7 @@ type Store struct {
 	append *db // for the audit
 	schema *sql.DB
 	at     string // for messages
+	wanted int64  // the version of the schema that this Portico was made for
 	audit  *auditWriter
 }
 
@@ -80,6 +81,15 @@ func (s *Store) Ping(ctx context.Context) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil
+}
+
+// Schema gives the version of the schema as it is now, which another Portico may
+// have changed since Open, and the one that this Portico was made for.
+func (s *Store) Schema(ctx context.Context) (now, wanted int64, err error) {
+	if err := s.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&now); err != nil {
+		return 0, 0, fmt.Errorf("store: schema: %w", err)
+	}
+	return now, s.wanted, nil
 }
 
 // Sweep deletes what is over at now. It never touches audit events, and keeps

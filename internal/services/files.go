@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +33,17 @@ func StartNginx(t testing.TB, root, more string) string {
 		err := os.WriteFile(file, fmt.Appendf(nil, nginx, port, root, more), 0o600)
 		return []string{"-p", dir, "-e", "stderr", "-c", file, "-g", "user root;"}, err
 	})
+}
+
+// StartProxy runs nginx with a configuration of its own, for this test, and gives
+// the address. conf is told a folder for nginx's files and the port.
+func StartProxy(t testing.TB, conf func(dir string, port int) string) string {
+	t.Helper()
+	return strings.TrimPrefix(startFiles(t, "nginx", func(dir string, port int) ([]string, error) {
+		file := filepath.Join(dir, "nginx.conf")
+		err := os.WriteFile(file, []byte(conf(dir, port)), 0o600)
+		return []string{"-p", dir, "-e", "stderr", "-c", file, "-g", "daemon off; pid nginx.pid; user root;"}, err
+	}), "http://")
 }
 
 // StartPythonFiles serves a folder with python3 -m http.server, and gives the URL.

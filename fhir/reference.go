@@ -127,6 +127,35 @@ func (b Base) EachReference(below Node, visit func(Reference)) {
 	})
 }
 
+// IsReference recognises an object that has nothing but what a Reference has
+// (R4 references, section 2.3.0).
+func IsReference(n Node) bool {
+	for member := range n.Children() {
+		switch strings.TrimPrefix(member.Name(), "_") {
+		case "id", "extension", "reference", "type", "identifier", "display":
+		default:
+			return false
+		}
+	}
+	return n.IsObject()
+}
+
+// StatedType gives Reference.type: a name, or a URI that ends in one (R4
+// references, section 2.3.0).
+func StatedType(reference Node) string {
+	typ := reference.Get("type").Text()
+	return typ[strings.LastIndexByte(typ, '/')+1:]
+}
+
+// URIWords cuts a URI, however it is escaped, at everything that parts names
+// in one.
+func URIWords(uri string) []string {
+	if plain, err := url.PathUnescape(uri); err == nil {
+		uri = plain
+	}
+	return strings.FieldsFunc(uri, func(c rune) bool { return strings.ContainsRune(`/\?#;&=|:%`, c) })
+}
+
 // isAbsolute follows RFC 3986: a scheme is a letter, then letters, digits,
 // "+", "-", "." up to a colon. urn:uuid: counts and ends as Foreign.
 func isAbsolute(s string) bool {

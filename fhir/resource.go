@@ -99,3 +99,29 @@ func (r *Resource) Splice(edits []Edit) []byte {
 	start, end := r.root.Span()
 	return Splice(r.root.doc.raw, start, end, edits)
 }
+
+// Replacing gives the resource with the same value in place of each of the
+// places.
+func (r *Resource) Replacing(places []Node, with string) (*Resource, error) {
+	if len(places) == 0 {
+		return r, nil
+	}
+	edits := make([]Edit, 0, len(places))
+	for _, place := range places {
+		start, end := place.Span()
+		edits = append(edits, Edit{Start: start, End: end, With: []byte(with)})
+	}
+	return ParseResource(r.Splice(edits))
+}
+
+// Outermost gives the values inside the resource that are looked for, in order,
+// but none that stands inside of another one.
+func (r *Resource) Outermost(is func(Node) bool) (found []Node) {
+	inside := 0 // end of the last one
+	r.root.Descend(func(n Node) {
+		if start, end := n.Span(); start >= inside && is(n) {
+			found, inside = append(found, n), end
+		}
+	})
+	return found
+}

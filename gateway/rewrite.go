@@ -13,6 +13,9 @@ import (
 // valid and says why it is empty (R4, extension data-absent-reason).
 const masked = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"masked"}]}`
 
+// maskedURI stands in place of a URI that leads to another patient.
+const maskedURI = `"http://terminology.hl7.org/CodeSystem/data-absent-reason#masked"`
+
 // maskedText stands in place of the narrative of a resource in which somebody
 // is masked (R4 narrative, section 2.4.0: a div must say something).
 const maskedText = `{"status":"empty","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">Not shown: this text may name other people.</div>"}`
@@ -46,18 +49,23 @@ func (g *Gateway) rewrite(x *exchange, in iter.Seq2[kept, error]) iter.Seq2[piec
 				continue
 			}
 			r := one.resource
-			edits, sealed := g.relocate(x, r)
+			var edits []fhir.Edit
 			for _, place := range one.mask {
 				start, end := place.Span()
 				with := masked
-				if place == r.Root().Get("text") {
+				switch {
+				case place == r.Root().Get("text"):
 					with = maskedText
+				case place.IsString():
+					with = maskedURI
 				}
 				edits = append(edits, fhir.Edit{Start: start, End: end, With: []byte(with)})
 			}
 			if len(one.mask) > 0 {
 				x.counts.masked++
 			}
+			located, sealed := g.relocate(x, r)
+			edits = append(edits, located...) // after the masks, which count for more at the same place
 			edits = append(edits, x.viewOf(one.match).Edits(r)...)
 			x.counts.released++
 			out := piece{

@@ -1,6 +1,7 @@
 package compartment
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -101,15 +102,8 @@ func (w Whose) mayBePatient(ref fhir.Node) bool {
 		to := w.Base.Resolve(literal.Text())
 		return to.Where != fhir.Local || to.Type == "Patient"
 	}
-	typ := statedType(ref)
+	typ := fhir.StatedType(ref)
 	return typ == "" || typ == "Patient"
-}
-
-// statedType gives Reference.type: a name, or a URI that ends in one (R4
-// references, section 2.3.0).
-func statedType(ref fhir.Node) string {
-	typ := ref.Get("type").Text()
-	return typ[strings.LastIndexByte(typ, '/')+1:]
 }
 
 // Strangers gives the references inside a resource that name, or in a Shared
@@ -117,44 +111,39 @@ func statedType(ref fhir.Node) string {
 // false when the resource cannot be masked safely and must not leave.
 func (w Whose) Strangers(r *fhir.Resource) (places []fhir.Node, ok bool) {
 	rule := Of(r.Type())
-	shared := rule.Class == Shared
-	seats := w.seats(rule, r.Root())
 	ok = true
-	inside := 0 // end of the last place, so that nothing is masked twice
 	r.Root().Descend(func(n fhir.Node) {
 		if n != r.Root() && n.Get("resourceType").Exists() && !w.mayHold(rule.Class, n) {
 			ok = false
 		}
-		start, end := n.Span()
-		if start < inside || !seats[n] && !w.isStranger(n, shared) {
-			return
+		for inner := range n.At("contained") {
+			ok = ok && inner.Get("resourceType").IsString() // else nobody can tell what it is
 		}
-		if n == r.Root() {
-			ok = false // the resource itself looks like a Reference
-			return
-		}
-		places, inside = append(places, n), end
 	})
+	shared := rule.Class == Shared
+	seats := w.seats(rule, r.Root())
+	stranger := func(n fhir.Node) bool { return seats[n] || w.isStranger(n, shared) || w.leadsToStranger(n) }
+	places = r.Outermost(stranger)
 	if shared && len(places) > 0 {
-		places = append(places, w.bystanders(r)...)
+		places = r.Outermost(func(n fhir.Node) bool { return stranger(n) || w.isBystander(n) || n == r.Root().Get("text") })
 	}
-	return places, ok
+	return places, ok && !slices.Contains(places, r.Root()) // else the resource itself looks like a Reference
 }
 
-// bystanders are what tells of other patients indirectly once some of them are
-// masked: their relatives, who cannot be told from the own ones, and the
-// narrative, which may name everybody.
-func (w Whose) bystanders(r *fhir.Resource) []fhir.Node {
-	var out []fhir.Node
-	if text := r.Root().Get("text"); text.Exists() {
-		out = append(out, text)
+// isBystander recognises what tells of other patients indirectly once some of
+// them are masked: a Reference to what is somebody's and cannot be told from the
+// own here, such as a relative or the reason for a visit. So does the narrative.
+func (w Whose) isBystander(n fhir.Node) bool {
+	literal, typ := n.Get("reference"), fhir.StatedType(n)
+	switch to := w.Base.Resolve(literal.Text()); {
+	case to.Where == fhir.Contained:
+		return false
+	case to.Where == fhir.Local:
+		typ = to.Type
+	case !literal.IsString() && (!fhir.IsReference(n) || !n.Get("identifier").Exists() && !n.Get("display").Exists()):
+		return false
 	}
-	r.Root().Descend(func(n fhir.Node) {
-		if literal := n.Get("reference"); literal.IsString() && w.Base.Resolve(literal.Text()).Type == "RelatedPerson" {
-			out = append(out, n)
-		}
-	})
-	return out
+	return (typ == "" || Of(typ).Class != Directory) && !w.isMine(n)
 }
 
 // seats gives the references of a Shared type at which patients stand and that
@@ -178,16 +167,17 @@ func (w Whose) seats(rule Rule, root fhir.Node) map[fhir.Node]bool {
 
 // mayHold says whether a resource inside another one may leave with it. In what
 // belongs to the patient alone only one that certainly names another patient as
-// its owner may not; in what several see, or everybody, it must be the patient's.
+// its owner, or is a person's own who may be another, may not; in what several
+// see, or everybody, it must be the patient's. What is no type of R4 never may.
 func (w Whose) mayHold(outer Class, inner fhir.Node) bool {
 	alone := outer != Shared && outer != Directory
 	rule := Of(inner.Get("resourceType").Text())
 	switch rule.Class {
 	case Self:
-		return alone
+		return alone && inner.Get("id").Text() == w.Patient
 	case Own, Shared, Reached:
 	case Closed, Directory, Through:
-		return true
+		return rule.Type != ""
 	}
 	switch w.owned(rule, inner) {
 	case Mine:
@@ -211,40 +201,47 @@ func (w Whose) namesStranger(rule Rule, root fhir.Node) bool {
 }
 
 // isStranger recognises a Reference by its members: reference, or identifier
-// with type. Outside Shared types only what certainly names another patient of
-// this upstream counts; inside, whatever is not certainly harmless.
+// with type. Outside Shared types only what certainly names another patient
+// counts; inside, whatever is not certainly harmless.
 func (w Whose) isStranger(n fhir.Node, shared bool) bool {
 	if !n.IsObject() {
 		return false
 	}
-	literal := n.Get("reference")
+	literal, patient := n.Get("reference"), fhir.StatedType(n) == "Patient"
 	if !literal.IsString() {
-		typ := statedType(n)
-		return typ == "Patient" && (n.Get("identifier").IsObject() || n.Get("display").IsString()) ||
-			typ == "" && shared && isLogical(n)
+		return patient && (fhir.IsReference(n) || n.Get("identifier").IsObject() || n.Get("display").IsString()) ||
+			fhir.StatedType(n) == "" && shared && fhir.IsReference(n) && n.Get("identifier").IsObject()
 	}
 	to := w.Base.Resolve(literal.Text())
 	switch to.Where {
 	case fhir.Local:
-		return to.Type == "Patient" && to.ID != w.Patient
+		return (patient || to.Type == "Patient") && !w.isMine(n)
 	case fhir.Contained:
-		return false
+		return patient
 	case fhir.Foreign:
-		return shared || slices.Contains(strings.Split(literal.Text(), "/"), "Patient")
+		return shared || patient || slices.ContainsFunc(fhir.URIWords(literal.Text()), isPatient)
 	case fhir.Unusable:
 	}
-	return shared || strings.Contains(literal.Text(), "Patient")
+	return shared || patient || strings.Contains(strings.ToLower(strings.Join(fhir.URIWords(literal.Text()), " ")), "patient")
 }
 
-// isLogical recognises a Reference that has an identifier in place of a
-// reference.
-func isLogical(n fhir.Node) bool {
-	for member := range n.Children() {
-		switch strings.TrimPrefix(member.Name(), "_") {
-		case "id", "extension", "reference", "type", "identifier", "display":
-		default:
-			return false
-		}
+// leadsToStranger recognises a URI, wherever one stands, that leads to another
+// patient at this upstream, or to a search for patients.
+func (w Whose) leadsToStranger(n fhir.Node) bool {
+	if !n.IsString() || bytes.ContainsAny(n.Raw(), " <") || !bytes.ContainsAny(n.Raw(), "/?\\") {
+		return false
 	}
-	return n.Get("identifier").IsObject()
+	text := n.Text()
+	if !strings.Contains(text, "%") && !strings.Contains(strings.ToLower(text), "patient") {
+		return false
+	}
+	relative, absolute := w.Base.Relative(text)
+	if !absolute {
+		relative = text
+	}
+	named := n.Named("url") || n.Named("valueUri") || n.Named("valueUrl") || n.Named("valueCanonical")
+	parts := fhir.URIWords(relative)
+	return (absolute || named) && len(parts) > 1 && isPatient(parts[0]) && parts[1] != w.Patient
 }
+
+func isPatient(word string) bool { return strings.EqualFold(word, "Patient") }

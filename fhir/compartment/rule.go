@@ -58,7 +58,8 @@ type Rule struct {
 // that no parameter finds them: the patient's resources of the type are read.
 type Pointer struct{ Type, Param string }
 
-// Of gives the rule of a resource type. A type that has none is Closed.
+// Of gives the rule of a resource type. What is no type of R4 is Closed, and has
+// a rule without a Type.
 func Of(typ string) Rule {
 	i, found := slices.BinarySearchFunc(rules, typ, func(r Rule, t string) int {
 		switch {
@@ -70,7 +71,7 @@ func Of(typ string) Rule {
 		return 0
 	})
 	if !found {
-		return Rule{Type: typ}
+		return Rule{}
 	}
 	return rules[i]
 }

@@ -102,9 +102,11 @@ func (w Who) judgeUndecided(rule compartment.Rule, r *fhir.Resource, mask []fhir
 
 // targets gives everything the resource points to through its rule; all of it
 // must be resources of this upstream. Where parts of the resource point, as the
-// details of a payment do, each of them must.
+// details of a payment do, each of them must. What points to the directory alone
+// points to nobody's, which proves nothing.
 func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference, bool) {
 	var out []fhir.Reference
+	personal := false
 	parts := map[fhir.Node]bool{} // whether a part points somewhere
 	for _, path := range rule.Through {
 		steps := strings.Split(path, ".")
@@ -116,7 +118,8 @@ func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference,
 				if to.Where != fhir.Local {
 					return nil, false
 				}
-				out, parts[part] = append(out, to), true
+				somebodys := compartment.Of(to.Type).Class != compartment.Directory
+				out, personal, parts[part] = append(out, to), personal || somebodys, parts[part] || somebodys
 			}
 		}
 	}
@@ -124,6 +127,9 @@ func (w Who) targets(rule compartment.Rule, r *fhir.Resource) ([]fhir.Reference,
 		if !points {
 			return nil, false
 		}
+	}
+	if !personal {
+		return nil, true
 	}
 	return out, true
 }
@@ -147,7 +153,10 @@ func (p *Plan) JudgeFound(r *fhir.Resource, mode string, call int) (v Verdict, m
 		case satisfied && err == nil && p.foundEarlier(r, call):
 			return withhold("duplicate"), false
 		case satisfied && err == nil:
-			return p.Who.judge(r, scope.Search), true
+			if v = p.Who.judge(r, scope.Search); v.Decision != Withhold && !p.findsMasked(r, v.Mask) {
+				return withhold("unmatched"), false // it would tell of what is masked
+			}
+			return v, true
 		case mode == "match":
 			return withhold("unmatched"), false
 		}
@@ -156,6 +165,16 @@ func (p *Plan) JudgeFound(r *fhir.Resource, mode string, call int) (v Verdict, m
 		return withhold("not-asked"), false
 	}
 	return p.Who.Judge(r), false
+}
+
+// findsMasked says whether a match matches also as it leaves.
+func (p *Plan) findsMasked(r *fhir.Resource, mask []fhir.Node) bool {
+	masked, err := r.Replacing(mask, `{}`)
+	if err != nil {
+		return false
+	}
+	satisfied, err := p.filter.Match(masked)
+	return satisfied && err == nil
 }
 
 // JudgeDeleted decides on an entry of a history that says that the resource was

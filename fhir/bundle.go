@@ -15,7 +15,7 @@ import (
 // known when Next has given io.EOF, since JSON members come in any order.
 type BundleReader struct {
 	dec      *jsontext.Decoder
-	meter    *meter
+	meter    *Meter
 	maxEntry int
 	seen     map[string]bool
 	inEntry  bool
@@ -52,21 +52,28 @@ type Change struct {
 func NewBundleReader(r io.Reader, maxEntry int) *BundleReader {
 	// Inside entries duplicates and bad UTF-8 are looked for entry by entry, so
 	// that one bad resource is withheld and does not take the others with it.
-	metered := &meter{r: r}
+	metered := NewMeter(r)
 	dec := jsontext.NewDecoder(metered, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	return &BundleReader{dec: dec, meter: metered, maxEntry: maxEntry, seen: map[string]bool{}, total: -1}
 }
 
-// meter bounds what is read for one value, so that an entry over the limit is
-// an error before all of it is in memory.
-type meter struct {
+// Meter bounds what is read for one value of a stream, so that one over the limit
+// is an error before all of it is in memory.
+type Meter struct {
 	r    io.Reader
 	left int
 }
 
-func (m *meter) Read(p []byte) (int, error) {
+// NewMeter reads from r; nothing before Allow.
+func NewMeter(r io.Reader) *Meter { return &Meter{r: r} }
+
+// Allow lets so many bytes more be read, whatever was left.
+func (m *Meter) Allow(bytes int) { m.left = bytes }
+
+// Read implements io.Reader.
+func (m *Meter) Read(p []byte) (int, error) {
 	if m.left <= 0 {
-		return 0, errors.New("more than one entry may have")
+		return 0, errors.New("fhir: more than one value may have")
 	}
 	n, err := m.r.Read(p[:min(len(p), m.left)])
 	m.left -= n
@@ -93,7 +100,7 @@ func (b *BundleReader) Next() (Entry, error) {
 	if b.done {
 		return Entry{}, io.EOF
 	}
-	b.meter.left = b.maxEntry + betweenEntries
+	b.meter.Allow(b.maxEntry + betweenEntries)
 	if !b.inEntry && len(b.seen) == 0 {
 		if err := b.open('{'); err != nil {
 			return Entry{}, err
@@ -116,7 +123,7 @@ func (b *BundleReader) Next() (Entry, error) {
 		if err := b.member(); err != nil {
 			return Entry{}, err
 		}
-		b.meter.left = b.maxEntry + betweenEntries
+		b.meter.Allow(b.maxEntry + betweenEntries)
 	}
 }
 

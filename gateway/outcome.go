@@ -13,6 +13,7 @@ import (
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -60,8 +61,11 @@ func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, statu
 		text = "Something went wrong here. The request id in X-Request-Id names it to the operator."
 	}
 	code := issueType(kind)
-	if errors.Is(err, errSuppressed) {
+	switch {
+	case errors.Is(err, errSuppressed):
 		code = r4.IssueTypeSuppressed
+	case errors.Is(err, upstream.ErrCostly):
+		code = r4.IssueTypeTooCostly
 	}
 	body, encodeErr := outcome(r4.IssueSeverityError, code, text)
 	if encodeErr != nil {

@@ -22,6 +22,10 @@ var ErrUnsent = errors.New("upstream: nothing was sent")
 // (416).
 var ErrRange = errors.New("upstream: the file has no such range")
 
+// ErrCostly is wrapped by the fault of a search that would take more to answer
+// than one may.
+var ErrCostly = errors.New("upstream: too costly")
+
 // Reader fetches from one upstream.
 type Reader interface {
 	// Read gives one resource. A missing or deleted one is a fault of kind

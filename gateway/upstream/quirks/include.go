@@ -2,6 +2,7 @@ package quirks
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 
@@ -103,19 +104,14 @@ func (l *links) follow(ctx context.Context, r *Reader, p *plan, give func(*fhir.
 		if r.profile.Of(typ).How == "list" && param != "_id" {
 			size = chunkOfList
 		}
-		for part := range slices.Chunk(values, size) {
-			more := true
-			err := r.each(ctx, typ, param, part, turn, func(res *fhir.Resource) bool {
-				l.add(res, false)
-				left--
-				more = give(res) && left > 0
-				return more
-			})
-			if err != nil || !more {
-				return false, err
-			}
-		}
-		return true, nil
+		more := true
+		err := r.each(ctx, typ, param, slices.Chunk(values, size), turn, func(res *fhir.Resource) bool {
+			l.add(res, false)
+			left--
+			more = give(res) && left > 0
+			return more
+		})
+		return more, err
 	}
 	for _, in := range p.backward {
 		values := slices.DeleteFunc(slices.Clone(l.given), func(name string) bool {
@@ -137,21 +133,32 @@ func (l *links) follow(ctx context.Context, r *Reader, p *plan, give func(*fhir.
 	return nil
 }
 
-// each gives the resources of a type that one parameter finds. What the upstream
-// cannot be asked for, or does not have, is none.
-func (r *Reader) each(ctx context.Context, typ, param string, values []string, turn func(position) bool, give func(*fhir.Resource) bool) error {
+// each gives the resources of a type that one parameter finds, asked for some
+// values at a time. What the upstream cannot be asked for, or does not have, is
+// none.
+func (r *Reader) each(ctx context.Context, typ, param string, parts iter.Seq[[]string], turn func(position) bool, give func(*fhir.Resource) bool) error {
 	d, known := search.Lookup(typ, param)
-	if !known || len(values) == 0 {
+	if !known {
 		return nil
 	}
-	p, err := r.plan(ctx, search.Query{Type: typ, Count: -1, Params: []search.Param{{Definition: d, Values: values}}})
-	if err == nil {
-		s := &scan{
-			r: r, ctx: ctx, p: p, seen: map[string]bool{}, turn: turn,
-			take: func(f found) bool { return f.Resource == nil || give(f.Resource) },
+	var scans []*scan
+	for values := range parts {
+		p, err := r.plan(ctx, search.Query{Type: typ, Count: -1, Params: []search.Param{{Definition: d, Values: values}}})
+		if err = none(err); err != nil {
+			return err
 		}
-		err = s.run(position{})
+		if p != nil {
+			scans = append(scans, &scan{
+				r: r, ctx: ctx, p: p, seen: map[string]bool{}, turn: turn,
+				take: func(f found) bool { return f.Resource == nil || give(f.Resource) },
+			})
+		}
 	}
+	return walk(ctx, r, scans, none)
+}
+
+// none gives nil for an error that means that there is nothing.
+func none(err error) error {
 	switch kind := fault.KindOf(err); {
 	case err == nil, kind == fault.NotFound, kind == fault.Invalid, kind == fault.Unsupported, kind == fault.MethodNotAllowed:
 		return nil

@@ -2,13 +2,91 @@ package quirks
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
+	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/fault"
 )
+
+const (
+	maxSorted     = 5000     // matches that are put in order
+	maxSortedSize = 64 << 20 // bytes of those that one search keeps
+)
+
+// ranking puts matches in order (R4 search, section 3.1.1.5.1) and keeps the first
+// of them. What has no value comes last; what has the same stays as it came.
+type ranking struct {
+	typ   string
+	by    []search.SortKey
+	keep  int
+	lease *lease
+
+	seen int // matches there were
+	size int // bytes of rows
+	rows []row
+}
+
+type row struct {
+	entry fhir.Entry
+	keys  []sortKey
+}
+
+// add takes one more match.
+func (k *ranking) add(e fhir.Entry) error {
+	n := len(e.Resource.Bytes())
+	k.seen++
+	k.size += n
+	if k.seen <= maxSorted && k.size > maxSortedSize {
+		k.cut()
+	}
+	if k.seen > maxSorted || k.size > maxSortedSize {
+		return &fault.Error{
+			Kind: fault.Unsupported, Err: upstream.ErrCostly,
+			Public: "There are too many results to be put in order; narrow the search, or leave out _sort.",
+		}
+	}
+	if err := k.lease.take(n); err != nil {
+		return err
+	}
+	k.rows = append(k.rows, row{e, keysOf(e.Resource, k.typ, k.by)})
+	if len(k.rows) >= 2*k.keep {
+		k.cut()
+	}
+	return nil
+}
+
+// cut sorts, and drops what is not kept.
+func (k *ranking) cut() {
+	slices.SortStableFunc(k.rows, func(a, b row) int {
+		for i, by := range k.by {
+			if c := a.keys[i].compare(b.keys[i], by.Descending); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	for len(k.rows) > k.keep {
+		n := len(k.rows[len(k.rows)-1].entry.Resource.Bytes())
+		k.rows[len(k.rows)-1] = row{}
+		k.rows = k.rows[:len(k.rows)-1]
+		k.size -= n
+		k.lease.give(n)
+	}
+}
+
+func (k *ranking) entries() []fhir.Entry {
+	k.cut()
+	out := make([]fhir.Entry, len(k.rows))
+	for i, r := range k.rows {
+		out[i] = r.entry
+	}
+	return out
+}
 
 // sortKey is one value of a resource by which it is put in order.
 type sortKey struct {

@@ -1,21 +1,17 @@
 package quirks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"iter"
-	"slices"
 
 	"github.com/portico-fhir/portico/fhir"
-	"github.com/portico-fhir/portico/fhir/search"
-	"github.com/portico-fhir/portico/internal/fault"
 )
 
 const (
-	maxHeld       = 2000     // includes of one page that wait for the matches they belong to
-	maxSorted     = 5000     // matches that are put in order
-	maxSortedSize = 64 << 20 // bytes of them
+	maxHeld    = 2000 // includes of one page that wait for the matches they belong to
+	fewMatches = 50   // on a page that one call of several often fills
 )
 
 // pager writes one page.
@@ -33,18 +29,25 @@ type pager struct {
 	links   links
 	held    []fhir.Entry
 	seen    map[string]bool
+	given   given
+	lease   lease
+	costly  error // why no more can be held
 }
 
-// page gives a page of a search piece by piece. of is the search, for the link
-// to the page after it.
-func (r *Reader) page(ctx context.Context, p *plan, from position, of state) iter.Seq2[[]byte, error] {
+// page gives a page of a search piece by piece, of being where it begins and
+// before what pages before it gave.
+func (r *Reader) page(ctx context.Context, p *plan, of state, before given) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		g := &pager{r: r, ctx: ctx, p: p, yield: yield, seen: map[string]bool{}, links: newLinks(r.base, p)}
+		g := &pager{
+			r: r, ctx: ctx, p: p, yield: yield, seen: map[string]bool{}, links: newLinks(r.base, p),
+			given: before, lease: lease{room: r.room},
+		}
+		defer g.lease.end()
 		fill := g.fill
 		if len(p.sort) > 0 {
 			fill = g.inOrder
 		}
-		err := fill(from)
+		err := cmp.Or(fill(of.position), g.costly)
 		if err == nil && !g.stopped {
 			err = g.companions()
 		}
@@ -59,7 +62,7 @@ func (r *Reader) page(ctx context.Context, p *plan, from position, of state) ite
 
 // fill gives matches in the order in which they come.
 func (g *pager) fill(from position) error {
-	s := &scan{r: g.r, ctx: g.ctx, p: g.p, seen: g.seen}
+	s := &scan{r: g.r, ctx: g.ctx, p: g.p, seen: g.seen, given: g.given, few: g.p.limit < fewMatches}
 	s.take = func(f found) bool {
 		if !f.match {
 			return g.include(f.Entry)
@@ -68,6 +71,7 @@ func (g *pager) fill(from position) error {
 			g.next = &f.at // where the next page begins: it has something to begin with
 			return false
 		}
+		g.given.note(g.p, f)
 		return g.match(f.Entry)
 	}
 	s.turn = func(at position) bool {
@@ -82,11 +86,9 @@ func (g *pager) fill(from position) error {
 	return s.run(from)
 }
 
-// inOrder gathers all matches first.
+// inOrder goes through all matches first and keeps those that this page is of.
 func (g *pager) inOrder(from position) error {
-	var all []fhir.Entry
-	size := 0
-	var tooMany error
+	first := ranking{typ: g.p.typ, by: g.p.sort, keep: from.Skip + g.p.limit, lease: &g.lease}
 	s := &scan{r: g.r, ctx: g.ctx, p: g.p, seen: g.seen, turn: func(position) bool { g.turns++; return g.turns < maxFetches }}
 	s.take = func(f found) bool {
 		switch {
@@ -95,22 +97,16 @@ func (g *pager) inOrder(from position) error {
 		case f.Resource == nil:
 			return true
 		}
-		size += len(f.Resource.Bytes())
-		if len(all) == maxSorted || size > maxSortedSize {
-			tooMany = fault.New(fault.Unsupported, "There are too many results to be put in order; narrow the search, or leave out _sort.")
-			return false
-		}
-		all = append(all, f.Entry)
-		return true
+		g.costly = first.add(f.Entry)
+		return g.costly == nil
 	}
-	if err := errors.Join(s.run(position{}), tooMany); err != nil {
+	if err := cmp.Or(s.run(position{}), g.costly); err != nil {
 		return broken(err)
 	}
-	order(all, g.p.typ, g.p.sort)
+	all := first.entries()
 	all = all[min(from.Skip, len(all)):]
-	if len(all) > g.p.limit {
-		all = all[:g.p.limit]
-		g.next = &position{Skip: from.Skip + g.p.limit}
+	if first.seen > first.keep {
+		g.next = &position{Skip: first.keep}
 	}
 	for _, e := range all {
 		if !g.match(e) {
@@ -138,9 +134,13 @@ func (g *pager) include(e fhir.Entry) bool {
 	if g.p.filter == nil {
 		return g.write(e.Resource, "include")
 	}
-	if len(g.held) < maxHeld {
-		g.held = append(g.held, e)
+	if e.Resource == nil || len(g.held) == maxHeld {
+		return true
 	}
+	if g.costly = g.lease.take(len(e.Resource.Bytes())); g.costly != nil {
+		return false
+	}
+	g.held = append(g.held, e)
 	return true
 }
 
@@ -191,7 +191,7 @@ func (g *pager) end(of state) error {
 		out = append(out, ']')
 	}
 	if g.next != nil {
-		of.position = *g.next
+		of.position, of.Given, of.Full = *g.next, g.given.text(), g.given.full
 		link, err := of.link()
 		if err != nil {
 			return err
@@ -205,28 +205,4 @@ func (g *pager) end(of state) error {
 	}
 	g.yield(append(out, '}'), nil)
 	return nil
-}
-
-// order sorts by search parameters (R4 search, section 3.1.1.5.1). What has no
-// value comes last.
-func order(all []fhir.Entry, typ string, by []search.SortKey) {
-	type row struct {
-		entry fhir.Entry
-		keys  []sortKey
-	}
-	rows := make([]row, len(all))
-	for i, e := range all {
-		rows[i] = row{e, keysOf(e.Resource, typ, by)}
-	}
-	slices.SortStableFunc(rows, func(a, b row) int {
-		for i, k := range by {
-			if c := a.keys[i].compare(b.keys[i], k.Descending); c != 0 {
-				return c
-			}
-		}
-		return 0
-	})
-	for i, r := range rows {
-		all[i] = r.entry
-	}
 }

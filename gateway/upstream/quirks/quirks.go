@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/upstream"
@@ -22,6 +24,7 @@ import (
 
 const (
 	maxEntry = 32 << 20 // bytes of one resource or entry
+	maxEarly = 32       // questions that all searches together have asked before their turn: half of what an EHR gets at once unless told otherwise
 	unusable = "The record system gave an unusable answer."
 )
 
@@ -30,6 +33,7 @@ type Options struct {
 	Upstream upstream.Reader // the server as it is
 	Base     fhir.Base       // its base
 	Profile  *profiles.Profile
+	Room     *Room            // shared with other Readers; nil: one of its own
 	Now      func() time.Time // for searches with the prefix ap; time.Now when nil
 }
 
@@ -42,7 +46,9 @@ type Reader struct {
 	ids     *regexp.Regexp
 	plain   bool
 	now     func() time.Time
-	listed  sync.Map // type -> the list path that was there last
+	room    *Room
+	early   *semaphore.Weighted // of what is asked before its turn
+	listed  sync.Map            // type -> the list path that was there last
 }
 
 var _ upstream.Reader = (*Reader)(nil)
@@ -55,7 +61,10 @@ func New(o Options) (*Reader, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Reader{up: o.Upstream, base: o.Base, profile: o.Profile, ids: o.Profile.ID(), plain: o.Profile.Plain(), now: o.Now}
+	if o.Room == nil {
+		o.Room = NewRoom(defaultRoom)
+	}
+	r := &Reader{up: o.Upstream, base: o.Base, profile: o.Profile, ids: o.Profile.ID(), plain: o.Profile.Plain(), now: o.Now, room: o.Room, early: semaphore.NewWeighted(maxEarly)}
 	for _, a := range o.Profile.Next.Aliases {
 		base, err := fhir.ParseBase(a)
 		if err != nil {
@@ -112,7 +121,7 @@ func (r *Reader) Search(ctx context.Context, typ, query string) (*upstream.Answe
 	if r.plain {
 		return r.up.Search(ctx, typ, query)
 	}
-	return r.first(ctx, typ, query, position{})
+	return r.first(ctx, state{Type: typ, Query: query})
 }
 
 // Next implements upstream.Reader.
@@ -128,12 +137,12 @@ func (r *Reader) Next(ctx context.Context, link string) (*upstream.Answer, error
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Upstream, unusable)
 	}
-	return r.first(ctx, at.Type, at.Query, at.position)
+	return r.first(ctx, at)
 }
 
 // first gives a page of a search from a position on.
-func (r *Reader) first(ctx context.Context, typ, query string, from position) (*upstream.Answer, error) {
-	q, err := parse(typ, query, r.base)
+func (r *Reader) first(ctx context.Context, at state) (*upstream.Answer, error) {
+	q, err := parse(at.Type, at.Query, r.base)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "The record system does not understand this search.")
 	}
@@ -141,10 +150,14 @@ func (r *Reader) first(ctx context.Context, typ, query string, from position) (*
 	if err != nil {
 		return nil, err
 	}
-	if from.Call >= len(p.calls) && from.Call > 0 {
+	if at.Call >= len(p.calls) && at.Call > 0 {
 		return nil, fault.New(fault.NotFound, "This page is no longer there.")
 	}
-	body, err := newBody(r.page(ctx, p, from, state{Type: typ, Query: query}))
+	before, err := readGiven(at.Given, at.Full)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Upstream, unusable)
+	}
+	body, err := newBody(r.page(ctx, p, at, before))
 	if err != nil {
 		return nil, err
 	}

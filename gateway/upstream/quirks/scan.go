@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/internal/ahead"
 	"github.com/portico-fhir/portico/internal/fault"
 )
 
@@ -23,49 +23,132 @@ type found struct {
 
 // scan walks a plan's calls from a position on.
 type scan struct {
-	r    *Reader
-	ctx  context.Context
-	p    *plan
-	seen map[string]bool // Type/id of what was given
-	take func(found) bool
+	r     *Reader
+	ctx   context.Context
+	p     *plan
+	seen  map[string]bool // Type/id of what was given
+	given given           // what pages before this one gave
+	take  func(found) bool
 	// turn is asked before each further page of the upstream.
 	turn func(position) bool
+	few  bool // the first call may be enough
 
-	answered bool // one call at least was understood
+	from     position
+	pages    map[string]bool // that were read
+	passed   map[string]bool // Type/id of what stands before where it begins
+	answered bool            // one call at least was understood
 	refused  error
+	over     bool // the rest of it is not wanted
 }
 
 // run ends when there is no more, or when take or turn want no more.
 func (s *scan) run(from position) error {
-	s.answered = from.Call > 0 || from.URL != ""
-	at := from
-	for at.Call < len(s.p.calls) {
-		next, more, err := s.page(at)
-		if err != nil || !more {
-			return err
-		}
-		if next != "" {
-			at = position{Call: at.Call, URL: next}
-		} else {
-			at = position{Call: at.Call + 1}
-		}
-		if at.Call < len(s.p.calls) && !s.turn(at) {
-			return nil
+	s.from = from
+	return walk(s.ctx, s.r, []*scan{s}, func(err error) error { return err })
+}
+
+// job is a call of a scan, and where in it to begin.
+type job struct {
+	s  *scan
+	at position
+}
+
+// walk goes through scans in order. The calls are asked a few at a time, and what
+// is given is the same as if they were asked one after the other. failed decides
+// whether an error ends one scan alone, which is when it gives nil.
+func walk(ctx context.Context, r *Reader, scans []*scan, failed func(error) error) error {
+	var jobs []job
+	var asks []ahead.Question[*source]
+	for _, s := range scans {
+		s.pages, s.passed = map[string]bool{}, map[string]bool{}
+		s.answered = s.from.Call > 0 || s.from.URL != ""
+		for i := s.from.Call; i < len(s.p.calls); i++ {
+			at := position{Call: i}
+			if i == s.from.Call {
+				at = s.from
+			}
+			jobs, asks = append(jobs, job{s, at}), append(asks, s.question(at, len(asks) > 0))
 		}
 	}
-	if !s.answered && s.refused != nil {
-		return s.refused
+	options := ahead.Options[*source]{
+		AtOnce: together, Few: len(scans) == 1 && scans[0].few,
+		Drop: func(src *source) { src.close() }, Places: r.early,
+	}
+	for i, first := range ahead.InOrder(ctx, asks, options) {
+		j := jobs[i]
+		switch kind := fault.KindOf(first.Err); {
+		case j.s.over:
+			if first.Err == nil {
+				first.Value.close()
+			}
+			continue
+		case first.Early && first.Err != nil && (kind == fault.Unavailable || kind == fault.TooMany) && ctx.Err() == nil:
+			// Perhaps it was only too much at once.
+			first.Value, first.Err = j.s.open(ctx, j.at)
+		}
+		more, err := j.s.call(j.at, first.Value, first.Err)
+		if err != nil {
+			if err = failed(err); err != nil {
+				return err
+			}
+			j.s.over = true
+		} else if !more {
+			return nil
+		}
 	}
 	return nil
 }
 
+// question asks for the first page of a call. What comes early is read as far as
+// it holds up nobody.
+func (s *scan) question(at position, early bool) ahead.Question[*source] {
+	return func(ctx context.Context) (*source, error) {
+		if !early {
+			return s.open(ctx, at)
+		}
+		return s.openWith(ctx, at, ahead.Body)
+	}
+}
+
+// call goes through the pages of a call. more is false when nothing further is
+// wanted.
+func (s *scan) call(at position, src *source, err error) (more bool, _ error) {
+	if at != s.from && !s.turn(at) {
+		if err == nil {
+			src.close()
+		}
+		return false, nil
+	}
+	for {
+		next, more, err := s.page(at, src, err)
+		if err != nil || !more {
+			return false, err
+		}
+		if next == "" {
+			break
+		}
+		if s.pages[next] || next == at.URL {
+			return false, fault.Wrap(errors.New("quirks: a link to a further page leads back"), fault.Upstream, unusable)
+		}
+		s.pages[next] = true
+		at = position{Call: at.Call, URL: next}
+		if !s.turn(at) {
+			return false, nil
+		}
+		src, err = s.open(s.ctx, at)
+	}
+	if at.Call == len(s.p.calls)-1 && !s.answered && s.refused != nil {
+		return false, s.refused
+	}
+	return true, nil
+}
+
 // page reads one page of the upstream.
-func (s *scan) page(at position) (next string, more bool, err error) {
-	src, err := s.open(at)
+func (s *scan) page(at position, src *source, err error) (next string, more bool, _ error) {
 	if err != nil {
 		// Of several values the server may not know one: what it does not know
 		// it does not have. If it knows none, something else is wrong.
-		if fault.KindOf(err) == fault.Invalid && len(s.p.calls) > 1 {
+		if fault.KindOf(err) == fault.Invalid && len(s.p.calls) > 1 && at.URL == "" {
 			s.refused = err
 			return "", true, nil
 		}
@@ -94,27 +177,33 @@ func (s *scan) page(at position) (next string, more bool, err error) {
 	return next, true, nil
 }
 
-func (s *scan) open(at position) (*source, error) {
+func (s *scan) open(ctx context.Context, at position) (*source, error) {
+	return s.openWith(ctx, at, func(body io.ReadCloser) io.ReadCloser { return body })
+}
+
+// openWith opens a page of a call whose body is read in some way.
+func (s *scan) openWith(ctx context.Context, at position, way func(io.ReadCloser) io.ReadCloser) (*source, error) {
 	c := s.p.calls[at.Call]
 	switch {
 	case c.id != "":
-		return s.r.one(s.ctx, s.p.typ, c.id)
+		return s.r.one(ctx, s.p.typ, c.id)
 	case c.list:
-		return s.r.list(s.ctx, s.p.typ, at.URL)
+		return s.r.list(ctx, s.p.typ, at.URL)
 	}
 	url := at.URL
 	var answer *upstream.Answer
 	var err error
 	if url != "" {
-		answer, err = s.r.up.Next(s.ctx, url)
+		answer, err = s.r.up.Next(ctx, url)
 	} else {
 		url = s.r.base.String() + "/" + s.p.typ
-		answer, err = s.r.up.Search(s.ctx, s.p.typ, c.query)
+		answer, err = s.r.up.Search(ctx, s.p.typ, c.query)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return bundle(answer.Body, answer.Body, url), nil
+	body := way(answer.Body)
+	return bundle(body, body, url), nil
 }
 
 // belongs says whether an entry is part of the answer, and as what.
@@ -138,7 +227,11 @@ func (s *scan) belongs(f *found, skip int) bool {
 		return true
 	}
 	f.match = true
-	if f.at.Skip < skip || !s.fits(f) {
+	if f.at.Skip < skip {
+		s.passed[name] = f.Resource.ID() != "" // it stands on the page before this one, or nowhere
+		return false
+	}
+	if s.passed[name] || !s.fits(f) {
 		return false
 	}
 	s.seen[name] = f.Resource.ID() != ""
@@ -151,11 +244,5 @@ func (s *scan) fits(f *found) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(s.p.calls[:f.at.Call], func(c call) bool {
-		if c.part == nil {
-			return false
-		}
-		ok, err := c.part.Match(f.Resource)
-		return err == nil && ok
-	})
+	return !s.given.has(s.p, f, s.from)
 }

@@ -202,12 +202,12 @@ func (r *Reader) recognise(ctx context.Context, answer *upstream.Answer, at stri
 
 // values reads resources one after the other, as in NDJSON, or the only one.
 func values(in io.Reader, c io.Closer, at string) *source {
-	meter := &bounded{r: in}
+	meter := fhir.NewMeter(in)
 	dec := jsontext.NewDecoder(meter, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var ready []fhir.Entry
 	return &source{url: at, link: noLink, close: func() { _ = c.Close() }, next: func() (fhir.Entry, error) {
 		for len(ready) == 0 {
-			meter.left = maxEntry
+			meter.Allow(maxEntry)
 			raw, err := dec.ReadValue()
 			if errors.Is(err, io.EOF) {
 				return fhir.Entry{}, io.EOF
@@ -236,21 +236,6 @@ func unpacked(raw []byte) []fhir.Entry {
 		all = append(all, one)
 	}
 	return all
-}
-
-// bounded limits what is read for one value.
-type bounded struct {
-	r    io.Reader
-	left int
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errors.New("quirks: a resource is over the limit")
-	}
-	n, err := b.r.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
 }
 
 // jsonIndex reads a folder's index as nginx writes it (autoindex_format json).

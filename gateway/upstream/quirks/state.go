@@ -33,6 +33,8 @@ type position struct {
 type state struct {
 	Type  string `json:"t"`
 	Query string `json:"q"`
+	Given string `json:"g,omitempty"` // see given
+	Full  bool   `json:"f,omitempty"`
 	position
 }
 

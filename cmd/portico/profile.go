@@ -46,6 +46,6 @@ func (w *wiring) profile(s config.Source) (*profiles.Profile, error) {
 }
 
 // unquirked makes an EHR answer as R4 says, by its profile.
-func unquirked(up upstream.Reader, base fhir.Base, p *profiles.Profile) (upstream.Reader, error) {
-	return quirks.New(quirks.Options{Upstream: up, Base: base, Profile: p})
+func (w *wiring) unquirked(up upstream.Reader, base fhir.Base, p *profiles.Profile) (upstream.Reader, error) {
+	return quirks.New(quirks.Options{Upstream: up, Base: base, Profile: p, Room: w.room})
 }

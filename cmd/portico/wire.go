@@ -27,6 +27,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/pages"
 	"github.com/portico-fhir/portico/gateway/store"
 	"github.com/portico-fhir/portico/gateway/upstream"
+	"github.com/portico-fhir/portico/gateway/upstream/quirks"
 	"github.com/portico-fhir/portico/gateway/upstream/resilience"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
@@ -67,6 +68,7 @@ type wiring struct {
 	watch       *watch
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
+	room        *quirks.Room          // that searches of all sources share
 	parts       []part                // that /readyz asks
 	draining    atomic.Bool           // no new connections are taken
 	asked       singleflight.Group    // by all who ask for it now
@@ -76,7 +78,7 @@ type wiring struct {
 }
 
 func newWiring(cfg *config.Config, log *slog.Logger) *wiring {
-	return &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}}
+	return &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}, room: quirks.NewRoom(quirks.DefaultRoom)}
 }
 
 // build puts Portico together from its configuration. It is the only place
@@ -140,7 +142,7 @@ func (w *wiring) open(ctx context.Context) error {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
 		w.bases[s.ID], w.versions[s.ID], w.writes[s.ID] = base, connector, connector
-		if w.upstreams[s.ID], err = unquirked(connector, base, quirk); err != nil {
+		if w.upstreams[s.ID], err = w.unquirked(connector, base, quirk); err != nil {
 			return fmt.Errorf("source %s: %w", s.ID, err)
 		}
 		source, err := w.source(s)

@@ -22,9 +22,7 @@ type Question[T any] func(context.Context) (T, error)
 type Reply[T any] struct {
 	Value T
 	Err   error
-	// Early says that it was asked before its turn: an error may be one of having
-	// asked for too much at once.
-	Early bool
+	early bool // it was asked before its turn
 }
 
 // Options says how questions are asked.
@@ -36,6 +34,10 @@ type Options[T any] struct {
 	// Places bounds what many callers ask before its turn. What finds no place is
 	// asked when its turn comes. Nil: any number.
 	Places *semaphore.Weighted
+	// Busy says that an error may come of asking for too much at once. What was
+	// asked beside others is then asked again, and from there on one by one. Nil:
+	// none does.
+	Busy func(error) bool
 }
 
 // InOrder gives the replies in the order of the questions. Whoever stops, or goes
@@ -43,13 +45,21 @@ type Options[T any] struct {
 func InOrder[T any](ctx context.Context, questions []Question[T], o Options[T]) iter.Seq2[int, Reply[T]] {
 	return func(yield func(int, Reply[T]) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		l := &line[T]{ctx: ctx, questions: questions, o: o, waiting: make([]chan Reply[T], len(questions))}
+		early, giveUp := context.WithCancel(ctx)
+		defer giveUp()
+		l := &line[T]{ctx: ctx, early: early, giveUp: giveUp, questions: questions, o: o, waiting: make([]chan Reply[T], len(questions))}
 		defer l.drop()
 		defer cancel()
 		for i := range questions {
 			l.ask(i)
-			one := <-l.waiting[i]
-			l.taken++
+			one := l.take()
+			beside := one.early || l.taken < l.asked
+			if beside && one.Err != nil && o.Busy != nil && o.Busy(one.Err) && ctx.Err() == nil {
+				l.drop()
+				l.taken, l.asked, l.o.AtOnce = i, i, 1
+				l.ask(i)
+				one = l.take()
+			}
 			if !yield(i, one) {
 				return
 			}
@@ -59,7 +69,8 @@ func InOrder[T any](ctx context.Context, questions []Question[T], o Options[T]) 
 
 // line is the questions that are open, in order.
 type line[T any] struct {
-	ctx          context.Context
+	ctx, early   context.Context
+	giveUp       context.CancelFunc // of what is asked early
 	questions    []Question[T]
 	o            Options[T]
 	waiting      []chan Reply[T]
@@ -73,14 +84,16 @@ func (l *line[T]) ask(turn int) {
 		most = 1
 	}
 	for ; l.asked < min(len(l.questions), max(most, turn+1)); l.asked++ {
-		early := l.asked > turn
-		if early && !l.place() {
-			return
+		ctx, early := l.ctx, l.asked > turn
+		if early {
+			if ctx = l.early; !l.place() {
+				return
+			}
 		}
 		into := make(chan Reply[T], 1)
 		l.waiting[l.asked] = into
 		go func(q Question[T]) {
-			value, err := q(l.ctx)
+			value, err := q(ctx)
 			if early && l.o.Places != nil {
 				l.o.Places.Release(1)
 			}
@@ -91,10 +104,17 @@ func (l *line[T]) ask(turn int) {
 
 func (l *line[T]) place() bool { return l.o.Places == nil || l.o.Places.TryAcquire(1) }
 
-// drop waits for what is open and gives it up.
+// take waits for the reply whose turn it is.
+func (l *line[T]) take() Reply[T] {
+	l.taken++
+	return <-l.waiting[l.taken-1]
+}
+
+// drop gives up what is open, and waits for its end.
 func (l *line[T]) drop() {
-	for ; l.taken < l.asked; l.taken++ {
-		if left := <-l.waiting[l.taken]; left.Err == nil && l.o.Drop != nil {
+	l.giveUp()
+	for l.taken < l.asked {
+		if left := l.take(); left.Err == nil && l.o.Drop != nil {
 			l.o.Drop(left.Value)
 		}
 	}

@@ -62,7 +62,7 @@ func New(o Options) (*Reader, error) {
 		o.Now = time.Now
 	}
 	if o.Room == nil {
-		o.Room = NewRoom(defaultRoom)
+		o.Room = NewRoom(DefaultRoom)
 	}
 	r := &Reader{up: o.Upstream, base: o.Base, profile: o.Profile, ids: o.Profile.ID(), plain: o.Profile.Plain(), now: o.Now, room: o.Room, early: semaphore.NewWeighted(maxEarly)}
 	for _, a := range o.Profile.Next.Aliases {

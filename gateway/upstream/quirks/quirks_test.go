@@ -85,9 +85,13 @@ func named(t testing.TB, name string) *profiles.Profile {
 	return p
 }
 
+func parsed(text string) (*profiles.Profile, error) {
+	return profiles.Parse([]byte("name: test\n" + text))
+}
+
 func profile(t *testing.T, text string) *profiles.Profile {
 	t.Helper()
-	p, err := profiles.Parse([]byte("name: test\n" + text))
+	p, err := parsed(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,13 @@ import (
 	"github.com/portico-fhir/portico/internal/fault"
 )
 
+// DefaultRoom is room for two searches that hold as much as one may, or for many
+// that hold what they usually do. In bytes.
+const DefaultRoom = 2 * maxSortedSize
+
 const (
-	defaultRoom = 256 << 20 // bytes, of a Reader that shares none
-	leaseStep   = 256 << 10 // bytes that are taken at once
-	crowded     = 5 * time.Second
+	leaseStep = 256 << 10 // bytes that are taken at once
+	crowded   = 5 * time.Second
 )
 
 // Room is the memory that all searches together may hold whose results must be

@@ -72,19 +72,15 @@ func walk(ctx context.Context, r *Reader, scans []*scan, failed func(error) erro
 	}
 	options := ahead.Options[*source]{
 		AtOnce: together, Few: len(scans) == 1 && scans[0].few,
-		Drop: func(src *source) { src.close() }, Places: r.early,
+		Drop: func(src *source) { src.close() }, Places: r.early, Busy: busy,
 	}
 	for i, first := range ahead.InOrder(ctx, asks, options) {
 		j := jobs[i]
-		switch kind := fault.KindOf(first.Err); {
-		case j.s.over:
+		if j.s.over {
 			if first.Err == nil {
 				first.Value.close()
 			}
 			continue
-		case first.Early && first.Err != nil && (kind == fault.Unavailable || kind == fault.TooMany) && ctx.Err() == nil:
-			// Perhaps it was only too much at once.
-			first.Value, first.Err = j.s.open(ctx, j.at)
 		}
 		more, err := j.s.call(j.at, first.Value, first.Err)
 		if err != nil {
@@ -97,6 +93,12 @@ func walk(ctx context.Context, r *Reader, scans []*scan, failed func(error) erro
 		}
 	}
 	return nil
+}
+
+// busy says that an error may come of what is asked beside.
+func busy(err error) bool {
+	kind := fault.KindOf(err)
+	return kind == fault.Unavailable || kind == fault.TooMany
 }
 
 // question asks for the first page of a call. What comes early is read as far as
@@ -120,8 +122,8 @@ func (s *scan) call(at position, src *source, err error) (more bool, _ error) {
 		return false, nil
 	}
 	for {
-		next, more, err := s.page(at, src, err)
-		if err != nil || !more {
+		var next string
+		if next, more, err = s.page(at, src, err); err != nil || !more {
 			return false, err
 		}
 		if next == "" {

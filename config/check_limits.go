@@ -37,6 +37,7 @@ func (l *SourceLimits) fillIn() {
 		}
 	}
 	number(&l.Concurrent, 64)
+	number(&l.PerApp, (3*l.Concurrent+3)/4)
 	number(&l.Burst, l.PerSecond)
 	number(&l.Attempts, 3)
 	length(&l.Wait, 2*time.Second)
@@ -47,6 +48,9 @@ func (l *SourceLimits) fillIn() {
 func checkSourceLimits(r *report, key string, s *Source) {
 	l := s.Limits
 	upTo(r, key+".concurrent", l.Concurrent, 10000)
+	if l.PerApp > l.Concurrent {
+		r.add(key+".concurrent_per_app", "is more than concurrent, %d, and would bound nothing; make it less, or the same to let one app have all", l.Concurrent)
+	}
 	upTo(r, key+".attempts", l.Attempts, 5)
 	between(r, key+".wait", l.Wait, time.Millisecond, 30*time.Second)
 	between(r, key+".total", l.Total, 10*time.Second, time.Hour)

@@ -128,14 +128,15 @@ type Attachments struct {
 
 // SourceLimits keep a source's EHR, and Portico, from being overrun.
 type SourceLimits struct {
-	Concurrent int           `yaml:"concurrent"`  // requests at once
-	PerSecond  int           `yaml:"per_second"`  // 0: any number
-	Burst      int           `yaml:"burst"`       // of those at once
-	Wait       time.Duration `yaml:"wait"`        // for a free place
-	Attempts   int           `yaml:"attempts"`    // of a read, the first included
-	HedgeAfter time.Duration `yaml:"hedge_after"` // 0: never
-	Total      time.Duration `yaml:"total"`       // of one answer
-	OpenFor    time.Duration `yaml:"open_for"`    // of the breaker
+	Concurrent int           `yaml:"concurrent"`         // requests at once
+	PerApp     int           `yaml:"concurrent_per_app"` // of them for one app
+	PerSecond  int           `yaml:"per_second"`         // 0: any number
+	Burst      int           `yaml:"burst"`              // of those at once
+	Wait       time.Duration `yaml:"wait"`               // for a free place
+	Attempts   int           `yaml:"attempts"`           // of a read, the first included
+	HedgeAfter time.Duration `yaml:"hedge_after"`        // 0: never
+	Total      time.Duration `yaml:"total"`              // of one answer
+	OpenFor    time.Duration `yaml:"open_for"`           // of the breaker
 }
 
 // Assurance says how sure a sign-in must be: its acr is one of ACR or its amr

@@ -8,6 +8,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 // authenticate is step 1: the bearer token (RFC 6750 §2.1, header only) tells
@@ -34,6 +35,8 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 		x.tokenEnds = grant.Expires
 	}
 	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now, Labels: x.src.Labels}
+	// What is asked of the EHR on the way is this app's, and so is its share there.
+	x.ctx = reqctx.WithParty(x.ctx, grant.Client)
 	x.log.SetClient(grant.Client)
 	x.trace.Asks(grant.Client, scopes)
 	x.event.Client, x.event.Grant, x.event.Patient = grant.Client, grant.ID, grant.Patient

@@ -61,7 +61,7 @@ func (w *wiring) connect(s config.Source, base fhir.Base, p *profiles.Profile) (
 	ways, err := resilience.New(resilience.Options{
 		Next:    seen,
 		Retries: max(s.Limits.Attempts-1, 0), Patience: s.Timeout, Hedge: s.Limits.HedgeAfter, Total: s.Limits.Total,
-		Concurrent: s.Limits.Concurrent, Wait: s.Limits.Wait,
+		Concurrent: s.Limits.Concurrent, PerParty: s.Limits.PerApp, Wait: s.Limits.Wait,
 		Rate: rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst}, Turns: w.turns(s),
 		Breaker: resilience.Breaker{Open: s.Limits.OpenFor},
 	})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,9 @@ store: {sqlite: p.sqlite}
 seal_key: {env: LIMITS_TEST_SEAL}
 identity_providers: [{id: one, issuer: "http://localhost:1", client_id: portico}]
 sources: [{id: demo, name: Demo, fhir_base: "%s/fhir", limits: %s}]
-clients: [{id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}]
+clients:
+  - {id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}
+  - {id: another, name: Another, type: public, redirect_uris: ["http://127.0.0.1:1/cb"]}
 %s`, up, limits, more)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -49,11 +52,17 @@ clients: [{id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Close(context.Background()) })
+	return a, bearerOf(t, a, "app")
+}
+
+// bearerOf gives a token of one app for the patient p.
+func bearerOf(t *testing.T, a *app, client string) string {
+	t.Helper()
 	now := time.Now()
 	secret, digest := token.NewSecret(rand.Reader)
 	_, code := token.NewSecret(rand.Reader)
 	g := token.Grant{
-		ID: "grant", Client: "app", Source: "demo", Patient: "p", PersonIssuer: "iss", PersonSubject: "sub", FHIRUser: "Patient/p",
+		ID: "grant-" + client, Client: client, Source: "demo", Patient: "p", PersonIssuer: "iss", PersonSubject: "sub", FHIRUser: "Patient/p",
 		Scopes: "patient/*.rs", AuthTime: now, Created: now, Expires: now.Add(time.Hour),
 	}
 	if err := a.parts.store.CreateGrant(t.Context(), g, token.Code{Digest: code, RedirectURI: "urn:none", Challenge: "none", Expires: now.Add(time.Minute)}); err != nil {
@@ -62,7 +71,7 @@ clients: [{id: app, name: App, type: public, redirect_uris: ["http://127.0.0.1:1
 	if err := a.parts.store.CreateAccess(t.Context(), g.ID, token.Access{Digest: digest, Scopes: g.Scopes, Issued: now, Expires: now.Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	return a, secret
+	return secret
 }
 
 func askAt(a *app, path, bearer string) *httptest.ResponseRecorder {
@@ -133,6 +142,50 @@ func TestReplicasAskASourceTogetherNoOftenerThanAgreedAndGoOnWithoutRedis(t *tes
 	server.Kill(t)
 	if n, took := ask(); n < 2*each || took < time.Duration(n/2-1)*apart {
 		t.Errorf("two replicas by themselves asked %d times in %v", n, took)
+	}
+}
+
+// slowEHR is an EHR whose Observations come when leave is closed; held says how many
+// are waited for.
+func slowEHR(t *testing.T) (url string, held func() int64, leave chan struct{}) {
+	t.Helper()
+	var now atomic.Int64
+	leave = make(chan struct{})
+	up := newHospital(t, "x", "", false)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/Observation") {
+			now.Add(1)
+			<-leave
+		}
+		up.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	return front.URL, now.Load, leave
+}
+
+func TestOneAppCannotTakeAllThePlacesOfASource(t *testing.T) {
+	url, held, leave := slowEHR(t)
+	a, greedy := limitedSource(t, url, "{concurrent: 4, wait: 50ms}", "")
+	modest := bearerOf(t, a, "another")
+	codes, ended := make(chan *httptest.ResponseRecorder, 8), sync.WaitGroup{}
+	for range 8 {
+		ended.Go(func() { codes <- askAt(a, "/fhir/demo/Observation", greedy) })
+	}
+	for range 5 { // three wait for the EHR; the others are sent away
+		if r := <-codes; r.Code != http.StatusTooManyRequests || r.Header().Get("Retry-After") == "" || !strings.Contains(r.Body.String(), "throttled") {
+			t.Errorf("%d %s", r.Code, r.Body)
+		}
+	}
+	if r := askAt(a, "/fhir/demo/Patient/p", greedy); r.Code != http.StatusTooManyRequests || held() != 3 {
+		t.Errorf("one more: %d, at the EHR are %d", r.Code, held())
+	}
+	if r := askAt(a, "/fhir/demo/Patient/p", modest); r.Code != http.StatusOK {
+		t.Errorf("another app: %d %s", r.Code, r.Body)
+	}
+	close(leave)
+	ended.Wait()
+	if r := askAt(a, "/fhir/demo/Patient/p", greedy); r.Code != http.StatusOK {
+		t.Errorf("afterwards: %d %s", r.Code, r.Body)
 	}
 }
 

@@ -65,7 +65,7 @@ type Cache struct {
 	recents *recents
 
 	mu      sync.Mutex
-	flights map[name]*flight
+	flights map[course]*flight
 
 	work sync.WaitGroup // what goes on behind requests
 	life context.Context
@@ -103,7 +103,7 @@ func New(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{o: o, names: n, memory: m, flights: map[name]*flight{}}
+	c := &Cache{o: o, names: n, memory: m, flights: map[course]*flight{}}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.epochs = newLocalEpochs()
 	if o.Redis != nil {

@@ -14,6 +14,8 @@ type job struct {
 	fetch fetcher
 }
 
+func (j *job) course() course { return course{name: j.name, party: j.v.party} }
+
 // lifeOf is how long an entry can be of any use.
 func (c *Cache) lifeOf(ttl time.Duration) time.Duration {
 	return ttl + max(c.o.StaleWhileRevalidate, c.o.StaleIfError)
@@ -79,7 +81,7 @@ func (c *Cache) share(ctx context.Context, j *job, e *entry) {
 // is on its way already is not fetched twice, on this replica or another.
 func (c *Cache) revalidate(j *job) {
 	c.mu.Lock()
-	_, flying := c.flights[j.name]
+	_, flying := c.flights[j.course()]
 	c.mu.Unlock()
 	if flying || c.life.Err() != nil {
 		return

@@ -10,11 +10,13 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
-// A flight is one fetch for everybody who wants the same at the same time. It
-// belongs to none of them: it goes on while anybody waits, and a goroutine of its
-// own reads what comes into a buffer that all read from. Who began it gets the
+// A flight is one fetch for everybody of one party who wants the same at the same
+// time; what one party is refused must not be refused to another. It belongs to none
+// of them: it goes on while anybody waits, and a goroutine of its own reads what
+// comes into a buffer that all read from. Who began it gets the
 // bytes as they come; who joined gets them when they are whole. An answer over
 // the limit stops filling the buffer; its rest is for the one who began, and the
 // others ask for themselves.
@@ -34,6 +36,12 @@ type flight struct {
 	entry   *entry
 	users   int
 	notify  []func(*entry)
+}
+
+// course is what one flight is for.
+type course struct {
+	name  name
+	party string // of reqctx.Party
 }
 
 type flightState uint8
@@ -65,7 +73,7 @@ const unusable = "The record system gave an unusable answer."
 func (c *Cache) join(ctx context.Context, j *job, alone bool) (f *flight, joined bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f, flying := c.flights[j.name]; flying && !alone {
+	if f, flying := c.flights[j.course()]; flying && !alone {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.users > 0 { // nobody's flight is about to end
@@ -73,10 +81,10 @@ func (c *Cache) join(ctx context.Context, j *job, alone bool) (f *flight, joined
 			return f, true
 		}
 	}
-	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	within, cancel := context.WithCancel(reqctx.WithParty(context.WithoutCancel(ctx), j.v.party))
 	f = &flight{c: c, j: j, at: c.o.Now(), cancel: cancel, changed: make(chan struct{}), users: 1}
 	if !alone {
-		c.flights[j.name] = f
+		c.flights[j.course()] = f
 	}
 	c.work.Go(func() { f.fly(within, alone) })
 	return f, false
@@ -180,8 +188,8 @@ func (f *flight) overflow(body io.ReadCloser) error {
 // land ends the flight; whoever comes now begins another.
 func (f *flight) land() {
 	f.c.mu.Lock()
-	if f.c.flights[f.j.name] == f {
-		delete(f.c.flights, f.j.name)
+	if f.c.flights[f.j.course()] == f {
+		delete(f.c.flights, f.j.course())
 	}
 	f.c.mu.Unlock()
 	f.mu.Lock()

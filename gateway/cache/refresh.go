@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/internal/rate"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 // Refresh says whether searches that a patient's apps made lately are made again
@@ -37,6 +38,7 @@ type recents struct {
 
 type recent struct {
 	r     Request
+	party string // who asked last: it counts as asked by them
 	q     question
 	fetch fetcher
 	used  time.Time
@@ -83,7 +85,7 @@ func (r *recents) note(v *View, q question, fetch fetcher) {
 	if was, known := list[key]; known && was.r.Until.After(request.Until) {
 		request.Until = was.r.Until // of another app
 	}
-	list[key] = recent{r: request, q: q, fetch: fetch, used: now}
+	list[key] = recent{r: request, party: v.party, q: q, fetch: fetch, used: now}
 }
 
 // sweep forgets whoever has not been active, and says whether there is room.
@@ -140,7 +142,7 @@ func (c *Cache) refresher() {
 }
 
 func (c *Cache) prefetch(one recent) {
-	ctx, cancel := context.WithCancel(c.life)
+	ctx, cancel := context.WithCancel(reqctx.WithParty(c.life, one.party))
 	defer cancel()
 	v := c.View(ctx, one.r)
 	ttl := c.o.TTL(one.r.Source, one.q.typ)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 // Request says whose answers a View gives.
@@ -30,6 +31,7 @@ type View struct {
 	epoch string
 	seen  uint64
 	off   string // why nothing is kept or given: fwdBypass, fwdRequest; "" when not
+	party string // who asks
 	tally *tally
 	hold  bool
 	held  *heldBack
@@ -42,7 +44,7 @@ var _ upstream.Reader = (*View)(nil)
 
 // View opens the cache for one request.
 func (c *Cache) View(ctx context.Context, r Request) *View {
-	v := &View{c: c, r: r, of: part{r.Source, r.Patient}, tally: &tally{}, held: &heldBack{}}
+	v := &View{c: c, r: r, of: part{r.Source, r.Patient}, party: reqctx.Party(ctx), tally: &tally{}, held: &heldBack{}}
 	switch epoch, ok := "", false; {
 	case r.Patient == "":
 		v.off = fwdBypass

@@ -13,6 +13,7 @@ import (
 
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/rate"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 // ErrLocal is wrapped by errors of Next that say nothing about the EHR, such as a
@@ -30,6 +31,7 @@ type Options struct {
 	Total      time.Duration // for an answer with its whole body, retries included; 0: 5 min
 
 	Concurrent int           // requests at once, slow readers of their answers included; 0: 64
+	PerParty   int           // of them for one party (reqctx.Party); 0: all
 	Wait       time.Duration // for a free place, a token, or the end of a pause; 0: 2 s
 	Rate       rate.Limit    // of requests; zero: none
 	Turns      Turns         // within Rate, counted by whoever else asks the EHR too; nil: counted here
@@ -85,6 +87,9 @@ func (o *Options) fillIn() {
 	if o.Concurrent == 0 {
 		o.Concurrent = 64
 	}
+	if o.PerParty == 0 {
+		o.PerParty = o.Concurrent
+	}
 	if o.Breaker.Rate == 0 {
 		o.Breaker.Rate = 0.5
 	}
@@ -100,6 +105,7 @@ func (o *Options) fillIn() {
 type Transport struct {
 	o       Options
 	guard   *policies
+	shares  *shares
 	pause   pause
 	health  health
 	repeats http.RoundTripper // attempt, with retries and hedging
@@ -113,7 +119,7 @@ func New(o Options) (*Transport, error) {
 	switch {
 	case o.Next == nil:
 		return nil, errors.New("resilience: Next is required")
-	case o.Retries < 0 || o.Concurrent < 0 || o.Hedge < 0 || o.Wait < 0 || o.Total < 0:
+	case o.Retries < 0 || o.Concurrent < 0 || o.PerParty < 0 || o.Hedge < 0 || o.Wait < 0 || o.Total < 0:
 		return nil, errors.New("resilience: limits must not be negative")
 	case o.Breaker.Rate < 0 || o.Breaker.Rate > 1 || o.Breaker.Requests < 1:
 		return nil, errors.New("resilience: the breaker needs a share between 0 and 1 of at least one request")
@@ -121,7 +127,7 @@ func New(o Options) (*Transport, error) {
 	if o.Turns == nil {
 		o.Turns = counted{bucket: rate.NewBucket(o.Rate), now: o.Now}
 	}
-	t := &Transport{o: o}
+	t := &Transport{o: o, shares: newShares(o.PerParty)}
 	t.guard = newPolicies(o)
 	t.repeats = t.guard.repeating(roundTripper(t.attempt), o.Wait)
 	return t, nil
@@ -204,10 +210,11 @@ func (t *Transport) admit(ctx context.Context) (*pass, error) {
 	if left := t.guard.closedFor(); left > 0 {
 		return nil, errOpen(left)
 	}
-	if err := t.guard.place(ctx, t.o.Wait); err != nil {
+	leave, err := t.place(ctx)
+	if err != nil {
 		return nil, err
 	}
-	p := &pass{release: t.health.enter(t.guard.leave)}
+	p := &pass{release: t.health.enter(leave)}
 	if err := t.turn(ctx); err != nil {
 		p.release()
 		return nil, err
@@ -219,6 +226,20 @@ func (t *Transport) admit(ctx context.Context) (*pass, error) {
 	}
 	p.probe = probe
 	return p, nil
+}
+
+// place waits for one of the party's places, and then for one of all.
+func (t *Transport) place(ctx context.Context) (leave func(), err error) {
+	end := time.Now().Add(t.o.Wait)
+	part, err := t.shares.enter(ctx, reqctx.Party(ctx), t.o.Wait)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.guard.place(ctx, max(time.Until(end), 0)); err != nil {
+		part()
+		return nil, err
+	}
+	return func() { t.guard.leave(); part() }, nil
 }
 
 // turn waits for the request's own within the rate.

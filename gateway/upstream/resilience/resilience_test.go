@@ -16,6 +16,7 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/upstream/resilience"
 	"github.com/portico-fhir/portico/internal/fault"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -52,11 +53,17 @@ func begin(t *testing.T, o resilience.Options, h http.HandlerFunc) *ehr {
 // get gives the status and the whole body.
 func (e *ehr) get(method string) (int, string, error) {
 	e.t.Helper()
+	return e.getFor("", method)
+}
+
+// getFor is the same for a party.
+func (e *ehr) getFor(party, method string) (int, string, error) {
+	e.t.Helper()
 	var body io.Reader
 	if method != http.MethodGet && method != http.MethodHead {
 		body = strings.NewReader("{}")
 	}
-	req, err := http.NewRequestWithContext(e.t.Context(), method, e.url, body)
+	req, err := http.NewRequestWithContext(reqctx.WithParty(e.t.Context(), party), method, e.url, body)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -350,6 +357,7 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		"nothing to ask":    {},
 		"negative retries":  {Next: http.DefaultTransport, Retries: -1},
 		"negative places":   {Next: http.DefaultTransport, Concurrent: -1},
+		"negative share":    {Next: http.DefaultTransport, PerParty: -1},
 		"share above one":   {Next: http.DefaultTransport, Breaker: resilience.Breaker{Rate: 2}},
 		"negative requests": {Next: http.DefaultTransport, Breaker: resilience.Breaker{Requests: -1}},
 	} {

@@ -25,7 +25,7 @@ type kept struct {
 func (g *Gateway) check(x *exchange, found items) iter.Seq2[kept, error] {
 	return func(yield func(kept, error) bool) {
 		var held *companions
-		if !x.several && len(x.plans) == 1 && x.plans[0].Partial && x.ask.Interaction == guard.Search {
+		if !x.several && len(x.ask.Query.Include)+len(x.ask.Query.RevInclude) > 0 {
 			held = newCompanions(x.who.Base)
 		}
 		for one, err := range found {

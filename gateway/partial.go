@@ -8,10 +8,10 @@ import (
 	"github.com/portico-fhir/portico/gateway/upstream"
 )
 
-// This file keeps what granular scopes withhold from showing in the answer to a
-// search. The upstream searches the patient's whole record and pages what it
-// finds; with a token for a part of a type, the rest must not be told by what
-// comes with it or by how many pages there are.
+// This file keeps what is withheld from showing in the answer to a search. The
+// upstream searches the patient's whole record, or everybody's where the patient
+// is no parameter, and pages what it finds; what of it does not leave must not be
+// told by what comes with it or by how many pages there are.
 
 // worthwhile gives the first page from url on that holds something to release,
 // "" when there is none: otherwise a next link would say that something
@@ -36,8 +36,7 @@ func (g *Gateway) worthwhile(x *exchange, url string, found item) (string, error
 	return url, nil // so long a way that its end tells nothing
 }
 
-// anything looks for a match on a page that would be released, or might be once
-// it is proven.
+// anything looks for a match on a page that would be released.
 func (g *Gateway) anything(x *exchange, answer *upstream.Answer, marked item) (found bool, next string, err error) {
 	next, more := entries(answer, marked, func(one item, failed error) bool {
 		switch {
@@ -52,8 +51,12 @@ func (g *Gateway) anything(x *exchange, answer *upstream.Answer, marked item) (f
 			return true
 		}
 		v, match := one.plan.JudgeFound(one.Resource, one.Mode, one.call)
-		found = match && v.Decision != guard.Withhold && x.wanted(kept{resource: one.Resource, match: match})
-		return !found
+		if found = match && v.Decision != guard.Withhold && x.wanted(kept{resource: one.Resource, match: match}); found && v.Decision != guard.Keep {
+			var said ruling
+			said, err = g.judge(x, one)
+			found = said.passed
+		}
+		return !found && err == nil
 	})
 	return found, next, endOf(more, err)
 }
@@ -66,8 +69,8 @@ func endOf(more bool, err error) error {
 	return err
 }
 
-// companions are the includes of a partial answer, held back until all matches
-// are known. One leaves if it and something that leaves point at each other:
+// companions are the includes of an answer, held back until all matches are
+// known. One leaves if it and something that leaves point at each other:
 // what only a withheld match leads to would tell about that match.
 type companions struct {
 	base    fhir.Base

@@ -27,9 +27,9 @@ type Plan struct {
 	// check and never taken from the upstream.
 	CountOnly bool
 	// Partial: the upstream finds more than may be told of, since only granular
-	// scopes cover the type, labels withhold some of it or versions are asked
-	// for. Nothing in the answer may depend on what of it is withheld: no include that only a withheld match leads to, no page that
-	// is there for withheld ones only.
+	// scopes cover the type, labels withhold some of it, versions are asked for,
+	// or what is found is not the patient's by the search alone. Nothing in the
+	// answer may depend on what of it is withheld: no page is there for that only.
 	Partial bool
 }
 
@@ -135,6 +135,7 @@ func (p *Plan) narrowSearch(supports Supports) error {
 		p.Calls = []Call{searching(q, "")}
 		return nil
 	case p.anchored(q):
+		p.Partial = true
 		p.Calls = []Call{searching(q, "")}
 		return nil
 	}
@@ -201,6 +202,8 @@ func (p *Plan) narrowOwned(q search.Query, supports Supports) error {
 	}
 	asked := slices.ContainsFunc(q.Params, p.isOwnerParam)
 	rest := slices.DeleteFunc(slices.Clone(q.Params), p.isOwnerParam)
+	// It may find by what is masked.
+	p.Partial = p.Partial || p.Rule.Class == compartment.Shared && slices.ContainsFunc(rest, func(param search.Param) bool { return param.Definition.Kind == search.Reference })
 	first := q
 	first.Params = append(slices.Clone(rest), p.own(by))
 	p.Calls = []Call{searching(first, "")}

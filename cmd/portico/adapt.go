@@ -138,7 +138,10 @@ func (p patients) Launched(ctx context.Context, person authz.Person, source, pat
 }
 
 // decisions writes what people decide at the authorization server into the audit.
-type decisions struct{ sink audit.Sink }
+type decisions struct {
+	sink audit.Sink
+	now  func() time.Time
+}
 
 var _ authz.Recorder = decisions{}
 
@@ -149,7 +152,7 @@ func (d decisions) Record(ctx context.Context, e authz.Event) error {
 		return fmt.Errorf("portico: event id: %w", err)
 	}
 	return d.sink.Record(ctx, audit.Event{
-		ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
+		ID: id, Time: d.now(), RequestID: reqctx.ID(ctx), Source: e.Source, Client: e.Client,
 		PersonIss: e.Person.Issuer, PersonSub: e.Person.Subject, Patient: e.Patient, Grant: e.Grant,
 		Interaction: e.What, Scopes: e.Scopes, Outcome: audit.Decided, Status: http.StatusOK,
 	})

@@ -26,7 +26,7 @@ func (w *wiring) operatorAPI(r *registered, data *gateway.Gateway) (http.Handler
 	routes.Handle("/metrics", w.telemetry.Metrics()).Methods(http.MethodGet)
 	routes.HandleFunc("/readyz", w.readyzJSON).Methods(http.MethodGet)
 	w.mountSources(routes)
-	(&explainer{data, countedSink{w.store, w.telemetry}}).mount(routes)
+	(&explainer{data, countedSink{w.store, w.telemetry}, w.clock.Now}).mount(routes)
 	routes.Handle("/cache/purge", w.purgeHandler()).Methods(http.MethodPost)
 	routes.NotFoundHandler, routes.MethodNotAllowedHandler = desk, desk // it says so in its own words
 	routes.PathPrefix("/apps").Handler(desk)

@@ -54,7 +54,7 @@ func (w *wiring) register() (*registered, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.keys = client.NewKeys(out.urls, time.Now)
+	out.keys = client.NewKeys(out.urls, w.clock.Now)
 	var believed []apps.Statement
 	for _, s := range w.cfg.Registration.Statements {
 		believed = append(believed, apps.Statement{Issuer: s.Issuer, JWKSURI: s.JWKSURI})
@@ -64,7 +64,7 @@ func (w *wiring) register() (*registered, error) {
 		Configured:  func(id string) bool { return out.clients.Configured(context.Background(), id) },
 		CheckScopes: checkScopes, URLs: out.urls, Keys: out.keys, Statements: believed,
 		MustState: w.cfg.Registration.RequireStatement, PerHour: w.cfg.Registration.PerHour,
-		Addr: clientAddr(w.cfg.TrustedProxies),
+		Addr: clientAddr(w.cfg.TrustedProxies), Now: w.clock.Now,
 		Source: func(id string) bool {
 			return slices.ContainsFunc(w.cfg.Sources, func(s config.Source) bool { return s.ID == id })
 		},
@@ -72,7 +72,7 @@ func (w *wiring) register() (*registered, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.desk, err = apps.NewDesk(out.server, static, appDecisions{w.store})
+	out.desk, err = apps.NewDesk(out.server, static, appDecisions{w.store, w.clock.Now})
 	return out, err
 }
 
@@ -111,7 +111,10 @@ func adminRoute(path string) string {
 }
 
 // appDecisions writes what operators decide about apps into the audit.
-type appDecisions struct{ sink audit.Sink }
+type appDecisions struct {
+	sink audit.Sink
+	now  func() time.Time
+}
 
 var _ apps.Recorder = appDecisions{}
 
@@ -122,7 +125,7 @@ func (d appDecisions) Record(ctx context.Context, e apps.Decision) error {
 		return fmt.Errorf("portico: event id: %w", err)
 	}
 	return d.sink.Record(ctx, audit.Event{
-		ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Client: e.App, PersonIss: "operator", PersonSub: e.By,
+		ID: id, Time: d.now(), RequestID: reqctx.ID(ctx), Client: e.App, PersonIss: "operator", PersonSub: e.By,
 		Interaction: e.What, Outcome: audit.Decided, Status: http.StatusOK,
 	})
 }

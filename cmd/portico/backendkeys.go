@@ -70,10 +70,10 @@ func (b *backendKeys) signer(s config.Source, log *slog.Logger) (connect.Signer,
 }
 
 // open makes sure that there are keys of Portico's own, if anybody needs them.
-func (b *backendKeys) open(ctx context.Context, keys token.KeyStore) (err error) {
+func (b *backendKeys) open(ctx context.Context, keys token.KeyStore, now func() time.Time) (err error) {
 	for _, set := range b.sources {
 		if _, own := set.(ownKeys); own {
-			b.own, err = token.NewSigner(ctx, token.SignerOptions{Keys: keys, Now: time.Now, Rand: rand.Reader, Algs: token.BackendAlgorithms()})
+			b.own, err = token.NewSigner(ctx, token.SignerOptions{Keys: keys, Now: now, Rand: rand.Reader, Algs: token.BackendAlgorithms()})
 			return err
 		}
 	}

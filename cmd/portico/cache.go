@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/fhir"
@@ -41,7 +40,7 @@ func (w *wiring) openRedis() error {
 		return err
 	}
 	w.redis = client
-	w.parts = append(w.parts, part{"redis", func(ctx context.Context) error { return redisdb.Ping(ctx, client) }, false})
+	w.parts = append(w.parts, part{name: "redis", ping: func(ctx context.Context) error { return redisdb.Ping(ctx, client) }})
 	w.closers = append(w.closers, func() { _ = client.Close() })
 	return nil
 }
@@ -55,7 +54,7 @@ func (w *wiring) openCache() error {
 	kept, err := cache.New(cache.Options{
 		Ring: w.ring, Redis: w.redis, TTL: w.cfg.FreshFor, StaleWhileRevalidate: c.StaleWhileRevalidate, StaleIfError: c.StaleIfError,
 		Memory: int64(c.Memory) << 20, Refresh: cache.Refresh{Active: c.Refresh.Active, PerMinute: c.Refresh.PerMinute},
-		Now: time.Now, Log: w.log,
+		Now: w.clock.Now, Log: w.log,
 		Count: func(source, tier, result string) { w.telemetry.Cached(context.Background(), source, tier, result) },
 	})
 	if err != nil {
@@ -82,7 +81,7 @@ func (w *wiring) notifications() (*changes.Server, error) {
 	if len(sources) == 0 {
 		return nil, nil //nolint:nilnil // as above
 	}
-	return changes.New(changes.Options{Sources: sources, Forget: w.cache, Now: time.Now, Addr: clientAddr(w.cfg.TrustedProxies)})
+	return changes.New(changes.Options{Sources: sources, Forget: w.cache, Now: w.clock.Now, Addr: clientAddr(w.cfg.TrustedProxies)})
 }
 
 // maxPurge bounds the body of a purge.

@@ -49,6 +49,7 @@ type explanations struct {
 type explainer struct {
 	gateway *gateway.Gateway
 	audit   audit.Sink
+	now     func() time.Time
 }
 
 func (e *explainer) mount(r *mux.Router) {
@@ -123,7 +124,7 @@ func (e *explainer) ticket(w http.ResponseWriter, r *http.Request) error {
 	if err := e.record(r.Context(), "explain-ticket", body); err != nil {
 		return err
 	}
-	writeAdmin(w, r, http.StatusOK, ticketAnswer{gateway.ExplainHeader, sealed, time.Now().Add(life).UTC().Truncate(time.Second)})
+	writeAdmin(w, r, http.StatusOK, ticketAnswer{gateway.ExplainHeader, sealed, e.now().Add(life).UTC().Truncate(time.Second)})
 	return nil
 }
 
@@ -142,7 +143,7 @@ func (e *explainer) record(ctx context.Context, what string, body explainBody) e
 	id, err := randomHex()
 	if err == nil {
 		err = e.audit.Record(ctx, audit.Event{
-			ID: id, Time: time.Now(), RequestID: reqctx.ID(ctx), Source: body.Source, PersonIss: "operator", PersonSub: body.By,
+			ID: id, Time: e.now(), RequestID: reqctx.ID(ctx), Source: body.Source, PersonIss: "operator", PersonSub: body.By,
 			Interaction: what, Outcome: audit.Decided, Status: http.StatusOK,
 		})
 	}

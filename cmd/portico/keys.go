@@ -55,33 +55,44 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	if what == "rotate" {
-		err = rotateKeys(ctx, keys, alg, compromised, std.out)
-	} else {
-		err = listKeys(ctx, keys, time.Now(), std.out)
+	// What signs when is told by the clock that replicas go by, as this machine's
+	// may be another.
+	now, err := keys.Clock(ctx)
+	switch {
+	case err != nil:
+	case what == "rotate":
+		err = rotateKeys(ctx, keys, now, rotation{alg, compromised}, std.out)
+	default:
+		err = listKeys(ctx, keys, now, std.out)
 	}
 	return errors.Join(err, keys.Close())
 }
 
 func allAlgorithms() []string { return append(token.Algorithms(), token.BackendAlgorithms()...) }
 
-func rotateKeys(ctx context.Context, keys token.KeyStore, only string, compromised bool, out io.Writer) error {
+// rotation is what an operator asks for.
+type rotation struct {
+	alg         string // alone; "": all that there are
+	compromised bool
+}
+
+func rotateKeys(ctx context.Context, keys token.KeyStore, now time.Time, r rotation, out io.Writer) error {
 	there, err := keys.Keys(ctx)
 	if err != nil {
 		return err
 	}
 	for _, alg := range allAlgorithms() {
 		used := slices.Contains(token.Algorithms(), alg) || slices.ContainsFunc(there, func(k token.Key) bool { return k.Alg == alg })
-		if only != alg && (only != "" || !used) {
+		if r.alg != alg && (r.alg != "" || !used) {
 			continue
 		}
-		fresh, from, err := token.Rotate(ctx, token.Rotation{Keys: keys, Alg: alg, Now: time.Now(), Rand: rand.Reader, Compromised: compromised})
+		fresh, from, err := token.Rotate(ctx, token.Rotation{Keys: keys, Alg: alg, Now: now, Rand: rand.Reader, Compromised: r.compromised})
 		if err != nil {
 			return err
 		}
 		say(out, "%s %s signs from %s\n", fresh.Alg, fresh.ID, from.UTC().Format(time.RFC3339))
 	}
-	if compromised {
+	if r.compromised {
 		say(out, "The old keys are out of the JWKS: what they signed is good no more.\nApps may believe the old JWKS for some minutes yet.\n")
 	}
 	return nil

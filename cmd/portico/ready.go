@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -76,7 +75,7 @@ func (w *wiring) pingStore(ctx context.Context) error {
 		return err
 	}
 	for _, alg := range token.Algorithms() {
-		if !slices.ContainsFunc(keys, func(k token.Key) bool { return k.Alg == alg && k.InUse(time.Now()) }) {
+		if !slices.ContainsFunc(keys, func(k token.Key) bool { return k.Alg == alg && k.InUse(w.clock.Now()) }) {
 			return &ailment{reason: "signing key missing", check: "there is none for " + alg + ": start Portico anew, or use portico keys rotate"}
 		}
 	}

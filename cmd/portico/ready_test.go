@@ -26,12 +26,12 @@ func TestManyWhoAskWhetherItIsReadyAskTheStoreOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWiring(&config.Config{}, slog.New(slog.DiscardHandler))
 		var now, most atomic.Int64
-		w.parts = []part{{"store", func(context.Context) error {
+		w.parts = []part{{name: "store", needed: true, ping: func(context.Context) error {
 			most.Store(max(most.Load(), now.Add(1)))
 			time.Sleep(time.Second)
 			now.Add(-1)
 			return nil
-		}, true}}
+		}}}
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
@@ -53,7 +53,7 @@ func TestManyWhoAskWhetherItIsReadyAskTheStoreOnce(t *testing.T) {
 // database is down.
 func TestWhoHangsUpDoesNotMakeTheStoreLookDown(t *testing.T) {
 	w := newWiring(&config.Config{}, slog.New(slog.DiscardHandler))
-	w.parts = []part{{"store", func(ctx context.Context) error { return ctx.Err() }, true}}
+	w.parts = []part{{name: "store", needed: true, ping: func(ctx context.Context) error { return ctx.Err() }}}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.readyz(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(ctx))

@@ -11,7 +11,7 @@ import (
 // dripping takes so long for each write.
 type dripping struct {
 	*httptest.ResponseRecorder
-	clock *clock
+	clock *handClock
 	each  time.Duration
 }
 
@@ -33,7 +33,7 @@ func TestAClientThatDripsIsGivenUpAndASlowLineIsNot(t *testing.T) {
 		"a line that costs nothing":      {0, 100, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &clock{at: time.Unix(1_700_000_000, 0)}
+			c := &handClock{at: time.Unix(1_700_000_000, 0)}
 			under := &dripping{httptest.NewRecorder(), c, tt.each}
 			w := &stallWriter{ResponseWriter: under, control: http.NewResponseController(under), limit: time.Hour, now: c.now}
 			var err error

@@ -112,19 +112,19 @@ func TestPlainRequestToTLSPortGetsNoAnswerOfOurs(t *testing.T) {
 	}
 }
 
-// clock is a time that a test moves.
-type clock struct {
+// handClock is a time that a test moves.
+type handClock struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-func (c *clock) now() time.Time {
+func (c *handClock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at
 }
 
-func (c *clock) pass(d time.Duration) {
+func (c *handClock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
@@ -151,7 +151,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	pool := x509.NewCertPool()
 	files := writeCert(t, dir, "first.test", time.Now().Add(time.Hour), pool)
-	now := &clock{at: time.Now()}
+	now := &handClock{at: time.Now()}
 	var log lockedBuffer
 	c, err := tlsConfig(files, now.now, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {

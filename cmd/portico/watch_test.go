@@ -122,8 +122,8 @@ func TestNotReadyWithoutTheStore(t *testing.T) {
 	for range 2 {
 		rec := httptest.NewRecorder()
 		w := &wiring{watch: h, parts: []part{
-			{"store", func(context.Context) error { return errors.New("no such disk /srv/x") }, true},
-			{"redis", func(context.Context) error { return errors.New("gone") }, false},
+			{name: "store", needed: true, ping: func(context.Context) error { return errors.New("no such disk /srv/x") }},
+			{name: "redis", ping: func(context.Context) error { return errors.New("gone") }},
 		}}
 		w.readyz(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if rec.Code != http.StatusServiceUnavailable || rec.Body.String() != "not ready\ndegraded redis: down\nfailed store: down\n" {
@@ -132,8 +132,8 @@ func TestNotReadyWithoutTheStore(t *testing.T) {
 	}
 	rec := httptest.NewRecorder()
 	w := &wiring{watch: h, parts: []part{
-		{"store", func(context.Context) error { return nil }, true},
-		{"redis", func(context.Context) error { return errors.New("gone at 10.0.0.7") }, false},
+		{name: "store", needed: true, ping: func(context.Context) error { return nil }},
+		{name: "redis", ping: func(context.Context) error { return errors.New("gone at 10.0.0.7") }},
 	}}
 	w.readyz(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 	if rec.Code != http.StatusOK || rec.Body.String() != "ready\ndegraded redis: down\n" {

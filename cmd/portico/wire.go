@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/redis/go-redis/v9"
@@ -29,6 +28,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/gateway/upstream/quirks"
 	"github.com/portico-fhir/portico/gateway/upstream/resilience"
+	"github.com/portico-fhir/portico/internal/clock"
 	"github.com/portico-fhir/portico/internal/handler"
 	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/internal/seal"
@@ -69,6 +69,7 @@ type wiring struct {
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
 	room        *quirks.Room          // that searches of all sources share
+	clock       *clock.Clock
 	parts       []part                // that /readyz asks
 	draining    atomic.Bool           // no new connections are taken
 	asked       singleflight.Group    // by all who ask for it now
@@ -78,7 +79,7 @@ type wiring struct {
 }
 
 func newWiring(cfg *config.Config, log *slog.Logger) *wiring {
-	return &wiring{cfg: cfg, log: log, watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}, room: quirks.NewRoom(quirks.DefaultRoom)}
+	return &wiring{cfg: cfg, log: log, clock: clock.New(), watch: newWatch(log), upstreams: map[string]upstream.Reader{}, versions: map[string]upstream.Historian{}, writes: map[string]upstream.Writer{}, ways: map[string]*resilience.Transport{}, backend: &backendKeys{sources: map[string]backendSet{}}, bases: map[string]fhir.Base{}, files: map[string]upstream.Opener{}, attachments: map[string][]fhir.Base{}, room: quirks.NewRoom(quirks.DefaultRoom)}
 }
 
 // build puts Portico together from its configuration. It is the only place
@@ -97,7 +98,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 	if err != nil {
 		return nil, errors.Join(err, w.store.Close())
 	}
-	stop := sweep(log, w.store)
+	stop := w.background()
 	a.parts = w
 	a.Close = func(ctx context.Context) error {
 		stop()
@@ -151,8 +152,13 @@ func (w *wiring) open(ctx context.Context) error {
 		}
 		w.sources = append(w.sources, source)
 	}
-	w.store, err = store.Open(ctx, storeOptions(w.cfg.Store))
-	return err
+	if w.store, err = store.Open(ctx, storeOptions(w.cfg.Store)); err != nil {
+		return err
+	}
+	if err := w.follow(ctx); err != nil {
+		return errors.Join(err, w.store.Close())
+	}
+	return nil
 }
 
 // storeOptions says where state is kept.
@@ -164,15 +170,15 @@ func storeOptions(c config.Store) store.Options {
 }
 
 func (w *wiring) assemble(ctx context.Context) (*app, error) {
-	if err := w.backend.open(ctx, w.store); err != nil {
+	if err := w.backend.open(ctx, w.store, w.clock.Now); err != nil {
 		return nil, err
 	}
-	drawn, err := pages.New(pages.Options{Sources: w.sources, Now: time.Now})
+	drawn, err := pages.New(pages.Options{Sources: w.sources, Now: w.clock.Now})
 	if err != nil {
 		return nil, err
 	}
 	rules := w.rules()
-	links, err := enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: time.Now})
+	links, err := enroll.New(enroll.Options{Sources: rules, Lookup: lookup{w.upstreams}, Store: w.store, Now: w.clock.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +214,7 @@ func (w *wiring) assemble(ctx context.Context) (*app, error) {
 	}
 	w.backend.mount(r, w.log)
 	r.HandleFunc("/livez", livez).Methods(http.MethodGet, http.MethodHead)
-	w.parts = append(w.parts, part{"store", w.pingStore, true})
+	w.parts = append(w.parts, part{name: "store", ping: w.pingStore, needed: true})
 	w.watch.parts = func(ctx context.Context) { w.ready(ctx) }
 	r.HandleFunc("/readyz", w.readyz).Methods(http.MethodGet, http.MethodHead)
 	r.NotFoundHandler = http.HandlerFunc(drawn.NotFound)
@@ -267,13 +273,13 @@ func (w *wiring) signIn(links *enroll.Resolver, rules map[string]enroll.SourceRu
 	}
 	return login.New(login.Options{
 		PublicURL: w.cfg.PublicURL, Providers: providers, Sessions: w.store, Enroller: links, Seal: w.ring,
-		Problem: signInProblem(drawn), SignOut: signOutPage(drawn), Choose: w.chooseProvider(drawn), Now: time.Now, Rand: rand.Reader,
+		Problem: signInProblem(drawn), SignOut: signOutPage(drawn), Choose: w.chooseProvider(drawn), Now: w.clock.Now, Rand: rand.Reader,
 		Idle: w.cfg.Sessions.Idle, Absolute: w.cfg.Sessions.Absolute, Secure: strings.HasPrefix(w.cfg.PublicURL, "https://"),
 	})
 }
 
 func (w *wiring) authorizationServer(ctx context.Context, apps *registered, links *enroll.Resolver, signIn *login.RelyingParty, drawn *pages.Pages) (*authz.Server, error) {
-	signer, err := token.NewSigner(ctx, token.SignerOptions{Keys: w.store, Now: time.Now, Rand: rand.Reader})
+	signer, err := token.NewSigner(ctx, token.SignerOptions{Keys: w.store, Now: w.clock.Now, Rand: rand.Reader})
 	if err != nil {
 		return nil, err
 	}
@@ -281,10 +287,10 @@ func (w *wiring) authorizationServer(ctx context.Context, apps *registered, link
 		Issuer: w.cfg.PublicURL, Sources: w.sources, Clients: apps.clients, Tokens: token.OfUsableClients(w.store, apps.clients), Signer: signer, Pending: w.store, Refresh: w.store, Singles: w.store, Sessions: w.store,
 		Connections: w.store, ConnectedPage: drawn,
 		Keys: apps.keys, Used: w.store, RegistrationEndpoint: apps.server.Endpoint(), Apps: apps.clients, Refusals: w.store, Addr: clientAddr(w.cfg.TrustedProxies),
-		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{countedSink{w.store, w.telemetry}}, Launches: w.store, Pushed: w.store, Answered: w.store,
+		SignIn: signIn, Patients: patients{links}, Pages: drawn, Recorder: decisions{countedSink{w.store, w.telemetry}, w.clock.Now}, Launches: w.store, Pushed: w.store, Answered: w.store,
 		KnownType: search.IsResourceType, AccessTTL: w.cfg.Tokens.AccessLifetime, GrantTTL: w.cfg.Tokens.GrantLifetime,
 		Kinds: kinds(), Counts: &w.counts, Decisions: w.store,
-		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute,
+		RefreshTTL: w.cfg.Tokens.RefreshLifetime, SessionTTL: w.cfg.Sessions.Absolute, Now: w.clock.Now,
 	})
 }
 
@@ -330,45 +336,9 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 		})
 	}
 	return gateway.New(gateway.Options{
-		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: time.Now},
+		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: w.clock.Now},
 		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration, Cache: w.cache,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
-		Limits: w.limits(),
+		Limits: w.limits(), Now: w.clock.Now,
 	})
-}
-
-// sweepEvery is how often what has expired is deleted.
-const sweepEvery = 10 * time.Minute
-
-// sweep deletes what has expired now and then; stop ends it.
-func sweep(log *slog.Logger, s *store.Store) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(sweepEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case now := <-ticker.C:
-				// A replica whose clock is ahead deletes nothing that is good at the others.
-				shared, err := s.Clock(ctx)
-				if err == nil && shared.Before(now) {
-					now = shared
-				}
-				if err == nil {
-					err = s.Sweep(ctx, now)
-				}
-				if err != nil && ctx.Err() == nil {
-					log.Error("deleting what has expired", "error", err)
-				}
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
 }

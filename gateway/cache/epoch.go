@@ -193,23 +193,27 @@ func (e *sharedEpochs) settle(ctx context.Context) {
 
 // gate keeps requests from waiting for a Redis that does not answer: after a
 // failure one request in a while tries, the others go without.
-type gate struct{ until atomic.Int64 }
+type gate struct{ until atomic.Pointer[time.Time] } // compared by the time that passes, whatever the clock says
 
 // gateWait is how long Redis is left alone after a failure.
 const gateWait = time.Second
 
 func (g *gate) open() bool {
-	until, now := g.until.Load(), time.Now().UnixNano()
-	if until == 0 {
+	until, now := g.until.Load(), time.Now()
+	if until == nil {
 		return true
 	}
-	return now >= until && g.until.CompareAndSwap(until, now+gateWait.Nanoseconds())
+	next := now.Add(gateWait)
+	return !now.Before(*until) && g.until.CompareAndSwap(until, &next)
 }
 
-func (g *gate) shut() { g.until.Store(time.Now().Add(gateWait).UnixNano()) }
+func (g *gate) shut() {
+	until := time.Now().Add(gateWait)
+	g.until.Store(&until)
+}
 
 func (g *gate) well() {
-	if g.until.Load() != 0 {
-		g.until.Store(0)
+	if g.until.Load() != nil {
+		g.until.Store(nil)
 	}
 }

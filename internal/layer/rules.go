@@ -21,7 +21,7 @@ func Portico() Rules {
 // layers is the map of the module from the bottom up.
 func layers() []Layer {
 	return []Layer{
-		{"foundation", []string{"internal/ahead", "internal/racing", "internal/fault", "internal/reqctx", "internal/handler", "internal/httpfile", "internal/seal", "internal/fetch", "internal/rate", "internal/redisdb", "internal/telemetry", "config", "web"}},
+		{"foundation", []string{"internal/ahead", "internal/clock", "internal/racing", "internal/fault", "internal/reqctx", "internal/handler", "internal/httpfile", "internal/seal", "internal/fetch", "internal/rate", "internal/redisdb", "internal/telemetry", "config", "web"}},
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "fhir/sensitivity", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore", "fhir/inbound", "fhir/clinical"}},

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -45,17 +46,22 @@ type page struct {
 func read(answer *upstream.Answer, typ string) (page, error) {
 	defer func() { _ = answer.Body.Close() }()
 	p := page{plain: true}
+	var said error
 	reader := fhir.NewBundleReader(answer.Body, maxEntry)
 	for {
 		e, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			p.next = reader.NextLink()
-			return p, nil
+			if len(p.matches)+len(p.includes) > 0 {
+				said = nil
+			}
+			return p, said
 		}
 		switch {
 		case err != nil:
 			return p, err
 		case e.Resource == nil || e.Mode == "outcome" || e.Resource.Type() == "OperationOutcome":
+			said = cmp.Or(said, upstream.Refusal(e.Resource))
 		case e.Mode == "include" || e.Resource.Type() != typ:
 			p.includes = append(p.includes, e.Resource)
 		default:

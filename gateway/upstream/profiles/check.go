@@ -13,6 +13,7 @@ import (
 
 var (
 	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+	ownForm  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 	fileForm = regexp.MustCompile(`^[A-Za-z0-9_.{}-]+(/[A-Za-z0-9_.{}-]+)*/?$`)
 )
 
@@ -45,7 +46,7 @@ func (p *Profile) check() error {
 	if _, err := regexp.Compile(`^(?:` + p.IDs + `)$`); err != nil || len(p.IDs) > 200 {
 		return fmt.Errorf("ids: is no regular expression of at most 200 characters")
 	}
-	for _, part := range []func() error{p.checkHTTP, p.checkFiles, p.checkNever, p.checkTypes} {
+	for _, part := range []func() error{p.checkHTTP, p.checkFiles, p.checkNever, p.checkAdd, p.checkTypes} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -94,6 +95,22 @@ func (p *Profile) checkNever() error {
 	for _, typ := range p.Offers {
 		if !search.IsResourceType(typ) {
 			return fmt.Errorf("offers: %q is no resource type of R4", typ)
+		}
+	}
+	return nil
+}
+
+// checkAdd: what R4 knows is for always, by type, where it is evaluated as well.
+func (p *Profile) checkAdd() error {
+	if len(p.Search.Add) > 10 {
+		return fmt.Errorf("search.add: has more than 10 parameters")
+	}
+	for name, value := range p.Search.Add {
+		switch {
+		case !ownForm.MatchString(name) || knownSomewhere(name):
+			return fmt.Errorf("search.add: %q must be a parameter of the server's own, of letters, digits, _ . and -; those of R4 go into always", name)
+		case value == "" || len(value) > 200 || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }):
+			return fmt.Errorf("search.add: the value of %q must be 1 to 200 plain characters", name)
 		}
 	}
 	return nil

@@ -81,6 +81,8 @@ type Search struct {
 	Modifiers string   `yaml:"modifiers,omitempty"` // Send (default) or Drop: :exact, :not, :missing and the like
 	OneValue  bool     `yaml:"one_value,omitempty"` // true: a parameter takes one value, no list with commas
 	PlainID   bool     `yaml:"plain_id,omitempty"`  // true: _id is not taken beside other parameters
+
+	Add map[string]string `yaml:"add,omitempty"` // parameters of the server's own that every search needs, such as the tenant's
 }
 
 // Next says what links to further pages look like.
@@ -126,7 +128,7 @@ func (p *Profile) Plain() bool {
 	s := p.Search
 	return len(p.Types) == 0 && len(p.Files.Read) == 0 && len(p.Files.List) == 0 && p.Metadata != Absent &&
 		(s.How == "" || s.How == ByQuery) && len(s.Never) == 0 && s.Unstated != Drop && s.MaxCount == 0 &&
-		s.Patients == "" && s.Modifiers != Drop && !p.Next.Relative && len(p.Next.Aliases) == 0 && s.Dates != DayOnly && !s.OneValue && !s.PlainID
+		s.Patients == "" && s.Modifiers != Drop && !p.Next.Relative && len(p.Next.Aliases) == 0 && s.Dates != DayOnly && !s.OneValue && !s.PlainID && len(s.Add) == 0
 }
 
 // ID gives the form of ids, nil when nothing is known of it.
@@ -174,6 +176,9 @@ func (p Profile) on(base *Profile) *Profile {
 	p.Search.OneValue = over(p.Search.OneValue, base.Search.OneValue)
 	p.Search.PlainID = over(p.Search.PlainID, base.Search.PlainID)
 	p.Next.Aliases = overList(p.Next.Aliases, base.Next.Aliases)
+	if p.Search.Add == nil {
+		p.Search.Add = base.Search.Add
+	}
 	types := maps.Clone(base.Types)
 	if types == nil {
 		types = map[string]Type{}

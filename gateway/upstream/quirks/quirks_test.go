@@ -121,6 +121,8 @@ func TestAnAnswerIsWholeWhateverTheServerCannotDo(t *testing.T) {
 		"only patient and category":    {ehr.Restriction{Params: map[string][]string{"Observation": {"patient", "category"}, "Condition": {"patient"}, "MedicationRequest": {"patient"}}}, "search: {never: [_id]}\ntypes:\n  Observation: {only: [patient, category]}\n  Condition: {only: [patient]}\n  MedicationRequest: {only: [patient]}\n"},
 		"what is not stated":           {ehr.Restriction{Unstated: []string{"status", "date", "intent"}, Never: []string{"status", "date", "intent"}}, "search: {unstated: drop}"},
 		"_id alone, one value":         {ehr.Restriction{IDAlone: true, OneValue: true}, "search: {plain_id: true, one_value: true}"},
+		"its own parameter":            {ehr.Restriction{Wants: map[string]string{"ah-practice": "Organization/a-1.Practice-195900"}, RefusePage: 30}, "search: {max_count: 30, add: {ah-practice: Organization/a-1.Practice-195900}}"},
+		"refused with status 200":      {ehr.Restriction{Soft: true, OneOf: map[string][]string{"Observation": {"category", "code"}, "MedicationRequest": {"intent"}}}, "types:\n  MedicationRequest: {one_of: [intent], fan_out: {param: intent, values: [order, plan, nonsense]}}\n  Observation:\n    one_of: [category, code]\n    fan_out:\n      param: category" + observationCategories},
 		"bare ids":                     {ehr.Restriction{BareID: true}, "search: {patients: id}"},
 		"references":                   {ehr.Restriction{WithReference: true}, "search: {patients: reference}"},
 		"whole days":                   {ehr.Restriction{WholeDays: true}, "search: {dates: day}"},
@@ -146,10 +148,7 @@ func TestABuiltInProfileMakesItsServerWhole(t *testing.T) {
 	_, plainBase, patients := hospital(t, ehr.Options{})
 	want := upstreamtest.NewReference(connect(t, plainBase, &profiles.Profile{}))
 	limited, limitedBase, _ := hospital(t, ehr.Options{PageSize: 40})
-	needs := map[string][]string{
-		"Observation": {"category", "code"}, "Condition": {"category"}, "DocumentReference": {"category", "type"},
-		"CarePlan": {"category"}, "ServiceRequest": {"category", "code"},
-	}
+	needs := map[string][]string{"Observation": {"category", "code"}, "CarePlan": {"category"}}
 	for name, limits := range map[string]ehr.Restriction{
 		"generic": {},
 		"epic":    {OneOf: needs, NoModifiers: true, RefusePage: 100, NoPostSearch: true, Unstated: []string{"_lastUpdated", "intent"}, Never: []string{"_lastUpdated", "intent"}},
@@ -157,7 +156,7 @@ func TestABuiltInProfileMakesItsServerWhole(t *testing.T) {
 			IDAlone: true, BareID: true, WholeDays: true, NoModifiers: true, RefusePage: 200, OneOf: map[string][]string{"CarePlan": {"category"}},
 			Params: map[string][]string{"CarePlan": {"patient", "category", "_id"}, "Provenance": {"target", "_id"}},
 		},
-		"athenahealth": {OneOf: map[string][]string{"Observation": {"category", "code"}, "CarePlan": {"category"}}, NoModifiers: true, RefusePage: 100},
+		"athenahealth": {Soft: true, OneOf: map[string][]string{"Observation": {"category", "code"}, "CarePlan": {"category"}, "MedicationRequest": {"intent"}}, NoModifiers: true, RefusePage: 100},
 		"hapi":         {RefusePage: 200},
 		"medplum":      {RefusePage: 1000},
 		"naive":        {Files: true, FileType: "application/octet-stream"},

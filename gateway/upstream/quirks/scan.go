@@ -1,6 +1,7 @@
 package quirks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -156,8 +157,11 @@ func (s *scan) page(at position, src *source, err error) (next string, more bool
 		}
 		return "", false, err
 	}
+	answered := s.answered
 	s.answered = true
 	defer src.close()
+	var said error // in place of results
+	others := false
 	for i := 0; ; i++ {
 		e, err := src.next()
 		if errors.Is(err, io.EOF) {
@@ -166,10 +170,19 @@ func (s *scan) page(at position, src *source, err error) (next string, more bool
 		if err != nil {
 			return "", false, err
 		}
+		if e.Mode == "outcome" || e.Resource != nil && e.Resource.Type() == "OperationOutcome" {
+			said = cmp.Or(said, upstream.Refusal(e.Resource))
+		} else {
+			others = true
+		}
 		f := found{Entry: e, at: position{at.Call, at.URL, i}}
 		if s.belongs(&f, at.Skip) && !s.take(f) {
 			return "", false, nil
 		}
+	}
+	if said != nil && !others {
+		s.answered = answered
+		return s.page(at, nil, said)
 	}
 	if next = src.link(); next != "" {
 		if next, err = s.r.absolute(next, src.url); err != nil {

@@ -33,6 +33,8 @@ type Restriction struct {
 	Alias         string              // links to pages begin with this base URL in place of the own one
 	BareEntries   bool                // entries without fullUrl and search.mode
 	Unstated      []string            // parameters that the CapabilityStatement leaves out for every type
+	Soft          bool                // a search that is refused is 200, with the OperationOutcome where results would stand
+	Wants         map[string]string   // parameters of this server's own that every search must have; without them it is refused
 	NoIncludes    bool                // the CapabilityStatement names no includes, and they are ignored
 }
 
@@ -54,10 +56,13 @@ func (r Restriction) refuseSearch(typ string, pairs []search.Pair) error {
 	no := func(why string) error {
 		return refuse(http.StatusBadRequest, "not-supported", "this server %s", why)
 	}
+	if r.lacks(pairs) {
+		return no("cannot tell whose server is asked")
+	}
 	filters, satisfied, byID := 0, r.OneOf[typ] == nil, false
 	for _, p := range pairs {
 		name, modifier, _ := strings.Cut(p.Name, ":")
-		control := slices.Contains(controlParams, name)
+		control := slices.Contains(controlParams, name) || r.Wants[name] != ""
 		if !control {
 			filters++
 		}
@@ -88,6 +93,16 @@ func (r Restriction) refuseSearch(typ string, pairs []search.Pair) error {
 		return no("takes _id alone")
 	}
 	return nil
+}
+
+// lacks says whether one of the server's own parameters is not there.
+func (r Restriction) lacks(pairs []search.Pair) bool {
+	for name, value := range r.Wants {
+		if !slices.Contains(pairs, search.Pair{Name: name, Value: value}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r Restriction) refuseValue(typ, name, modifier, value string, no func(string) error) error {
@@ -126,7 +141,7 @@ func number(text string) int {
 func (r Restriction) without(pairs []search.Pair) []search.Pair {
 	return slices.DeleteFunc(slices.Clone(pairs), func(p search.Pair) bool {
 		name, _, _ := strings.Cut(p.Name, ":")
-		return slices.Contains(r.Ignored, name) || r.NoIncludes && (name == "_include" || name == "_revinclude")
+		return slices.Contains(r.Ignored, name) || r.Wants[name] != "" || r.NoIncludes && (name == "_include" || name == "_revinclude")
 	})
 }
 

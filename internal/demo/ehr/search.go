@@ -31,6 +31,9 @@ func (s *Server) search(c *call, typ int, within *compartment) (answer, error) {
 	}
 	limits := s.restriction()
 	if err := limits.refuseSearch(resourceTypes[typ].name, pairs); err != nil {
+		if limits.Soft {
+			return answer{status: http.StatusOK, bundle: &bundle{kind: "searchset", total: -1, typ: typ, entries: []bundleEntry{{resource: failed(err).resource, mode: "outcome"}}}}, nil
+		}
 		return answer{}, err
 	}
 	q, err := s.parse(c, typ, written(limits.without(pairs)), false)

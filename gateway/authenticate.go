@@ -29,7 +29,7 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 	if grant.Source != x.src.ID || !now.Before(grant.Expires) || !now.Before(access.Expires) {
 		return fault.New(fault.Unauthenticated, "This access token is not valid here.")
 	}
-	x.grant = grant
+	x.grant, x.access = grant, access
 	x.tokenEnds = access.Expires
 	if grant.Expires.Before(x.tokenEnds) {
 		x.tokenEnds = grant.Expires

@@ -32,7 +32,7 @@ func (g *Gateway) openCache(x *exchange, r *http.Request) {
 		return
 	}
 	x.cached = g.cache.View(x.ctx, cache.Request{
-		Source: x.src.ID, Patient: x.who.Patient, Upstream: x.src.Upstream, Until: x.tokenEnds,
+		Source: x.src.ID, Patient: x.who.Patient, Upstream: x.src.Upstream, Token: g.session(x),
 		Control: cache.ParseControl(r.Header.Values("Cache-Control"), r.Header.Values("Pragma")),
 	})
 	x.up = x.cached
@@ -42,8 +42,46 @@ func (g *Gateway) openCache(x *exchange, r *http.Request) {
 // patient's: what was absent, foreign or withheld costs the same each time.
 func (x *exchange) holdCache() {
 	if x.cached != nil && x.ask.Interaction == guard.Read {
-		x.holding = x.cached.Holding()
+		x.holding = x.cached.Holding(stillTheirs(x.who, x.ask))
 		x.up = x.holding
+	}
+}
+
+// session is the token of a request as the cache looks at it before it fetches
+// something ahead of the next one.
+func (g *Gateway) session(x *exchange) cache.Token {
+	if g.sessions == nil {
+		return cache.Token{}
+	}
+	digest := x.access.Digest
+	return cache.Token{ID: string(digest[:]), Until: x.tokenEnds, Active: func(ctx context.Context) (bool, error) { return g.sessions.Active(ctx, digest) }}
+}
+
+// stillTheirs says whether a later answer to the same read holds what may leave
+// by itself, as the one before did. What needs a proof is looked for again when
+// somebody asks.
+func stillTheirs(who guard.Who, ask guard.Ask) func(body []byte) bool {
+	theirs := func(r *fhir.Resource) bool {
+		return r.Type() == ask.Type && r.ID() == ask.ID && who.Judge(r).Decision == guard.Keep
+	}
+	return func(body []byte) bool {
+		r, err := fhir.ParseResource(body)
+		if err != nil {
+			return false
+		}
+		if r.Type() != "Bundle" {
+			return theirs(r)
+		}
+		entries := fhir.NewBundleReader(bytes.NewReader(body), maxResource)
+		for {
+			e, err := entries.Next()
+			if err != nil {
+				return false
+			}
+			if e.Resource != nil && e.Err == nil && theirs(e.Resource) {
+				return true
+			}
+		}
 	}
 }
 

@@ -30,7 +30,8 @@ type exchange struct {
 	question        []string // under which the answer is kept; nil: it is not
 
 	grant     token.Grant
-	tokenEnds time.Time // of the access token
+	access    token.Access
+	tokenEnds time.Time // of the access token or the grant, whichever is sooner
 	who       guard.Who
 	ask       guard.Ask
 	// asks are what the request comes down to: one, or for $everything one a type.

@@ -40,6 +40,15 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, bearer string) (token.Grant, token.Access, scope.Set, error)
 }
 
+// Sessions tells whether a token that was good still stands for somebody who is
+// there.
+type Sessions interface {
+	// Active is false once the token is revoked or over, its app may not be used,
+	// or its person has signed out of what it was for. An error means that it
+	// cannot be told now.
+	Active(ctx context.Context, d token.Digest) (bool, error)
+}
+
 // Sealer makes handles that only this gateway can read and that are good only
 // for what they were bound to.
 type Sealer interface {
@@ -74,10 +83,13 @@ type Options struct {
 	PublicURL string // {base}: FHIR bases are {base}/fhir/{source}
 	Sources   []Source
 	Tokens    Authenticator
-	Audit     audit.Sink
-	Pages     Sealer
-	Files     FileSealer
-	Tickets   Sealer // of explain tickets; nil: there are none
+	// Sessions is asked before something is fetched ahead of a request; nil:
+	// nothing ever is.
+	Sessions Sessions
+	Audit    audit.Sink
+	Pages    Sealer
+	Files    FileSealer
+	Tickets  Sealer // of explain tickets; nil: there are none
 	// SMART serves .well-known/smart-configuration of a source.
 	SMART func(source string) http.Handler
 	// AuthorizeURL and TokenURL stand in the CapabilityStatement.
@@ -97,6 +109,7 @@ type Gateway struct {
 	publicURL string
 	sources   map[string]*source
 	tokens    Authenticator
+	sessions  Sessions
 	audit     audit.Sink
 	pages     Sealer
 	files     FileSealer
@@ -141,7 +154,7 @@ func New(o Options) (*Gateway, error) {
 		o.HoldBytes = 512 << 10
 	}
 	g := &Gateway{
-		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, audit: o.Audit, pages: o.Pages, files: o.Files, tickets: o.Tickets, smart: o.SMART,
+		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, sessions: o.Sessions, audit: o.Audit, pages: o.Pages, files: o.Files, tickets: o.Tickets, smart: o.SMART,
 		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, cache: o.Cache, hold: o.HoldBytes, limits: o.Limits,
 	}
 	for _, s := range o.Sources {

@@ -53,7 +53,7 @@ func (w *wiring) openCache() error {
 	}
 	kept, err := cache.New(cache.Options{
 		Ring: w.ring, Redis: w.redis, TTL: w.cfg.FreshFor, StaleWhileRevalidate: c.StaleWhileRevalidate, StaleIfError: c.StaleIfError,
-		Memory: int64(c.Memory) << 20, Refresh: cache.Refresh{Active: c.Refresh.Active, PerMinute: c.Refresh.PerMinute},
+		Memory: int64(c.Memory) << 20, Refresh: cache.Refresh{Active: c.Refresh.Active, PerMinute: c.Refresh.PerMinute, Spare: w.spare},
 		Now: w.clock.Now, Log: w.log,
 		Count: func(source, tier, result string) { w.telemetry.Cached(context.Background(), source, tier, result) },
 	})
@@ -64,6 +64,12 @@ func (w *wiring) openCache() error {
 	// Before the client that it uses.
 	w.closers = append([]func(){kept.Close}, w.closers...)
 	return nil
+}
+
+// spare says whether a source can be asked without keeping anybody waiting.
+func (w *wiring) spare(source string) bool {
+	way := w.ways[source]
+	return way == nil || way.Spare()
 }
 
 // notifications is what EHRs call to say that a record has changed; nil when

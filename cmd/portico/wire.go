@@ -68,7 +68,7 @@ type wiring struct {
 	watch       *watch
 	signedIn    *login.RelyingParty
 	telemetry   *telemetry.Telemetry
-	room        *quirks.Room          // that searches of all sources share
+	room        *quirks.Room // that searches of all sources share
 	clock       *clock.Clock
 	parts       []part                // that /readyz asks
 	draining    atomic.Bool           // no new connections are taken
@@ -335,9 +335,11 @@ func (w *wiring) gateway(server *authz.Server, apps *registered) (*gateway.Gatew
 			Writes: w.writes[s.ID], Write: policy(s.Write), Labels: withheld,
 		})
 	}
+	tokens := token.OfUsableClients(w.store, apps.clients)
 	return gateway.New(gateway.Options{
-		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: token.OfUsableClients(w.store, apps.clients), Now: w.clock.Now},
-		Audit: countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration, Cache: w.cache,
+		PublicURL: w.cfg.PublicURL, Sources: sources, Tokens: token.Verifier{Store: tokens, Now: w.clock.Now},
+		Sessions: token.Presence{Store: tokens, Online: w.store.Online, Now: w.clock.Now},
+		Audit:    countedSink{w.store, w.telemetry}, Pages: sealer, Files: files, Tickets: tickets, SMART: server.SMARTConfiguration, Cache: w.cache,
 		AuthorizeURL: w.cfg.PublicURL + "/oauth/authorize", TokenURL: w.cfg.PublicURL + "/oauth/token", Version: version,
 		Limits: w.limits(), Now: w.clock.Now,
 	})

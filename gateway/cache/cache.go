@@ -57,12 +57,12 @@ const (
 
 // Cache keeps answers. It may be used by many goroutines.
 type Cache struct {
-	o       Options
-	names   *names
-	memory  *memory
-	shared  *shared // nil: no Redis
-	epochs  epochs
-	recents *recents
+	o        Options
+	names    *names
+	memory   *memory
+	shared   *shared // nil: no Redis
+	epochs   epochs
+	sessions *sessions // nil: nothing is refreshed
 
 	mu      sync.Mutex
 	flights map[course]*flight
@@ -114,10 +114,8 @@ func New(o Options) (*Cache, error) {
 		c.epochs = newSharedEpochs(c.shared, n)
 		c.work.Go(c.retry)
 	}
-	if c.recents = newRecents(o.Refresh); c.recents != nil {
-		for range refreshers {
-			c.work.Go(c.refresher)
-		}
+	if c.sessions = newSessions(o.Refresh); c.sessions != nil {
+		c.work.Go(c.refresher)
 	}
 	return c, nil
 }
@@ -141,7 +139,7 @@ func (c *Cache) Invalidate(ctx context.Context, source, patient string) error {
 	err := c.epochs.bump(ctx, part{source, patient})
 	c.memory.forget(part{source, patient})
 	if patient != "" {
-		c.again(part{source, patient})
+		c.sessions.changed(part{source, patient})
 	}
 	if err != nil {
 		c.o.Log.Warn("the cache could not tell other replicas of a change; it keeps trying", "source", source, "error", err)

@@ -12,6 +12,7 @@ type job struct {
 	ttl   time.Duration
 	name  name
 	fetch fetcher
+	newer time.Time // another replica's fetch must be newer than that
 }
 
 func (j *job) course() course { return course{name: j.name, party: j.v.party} }

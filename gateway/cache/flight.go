@@ -97,7 +97,7 @@ func (f *flight) fly(ctx context.Context, alone bool) {
 	if f.c.shared != nil && !alone && !f.j.v.hold {
 		var held bool
 		if release, held = f.c.shared.lock(ctx, f.j.name); !held {
-			if e := f.c.shared.wait(ctx, f.j.name, f.at.Add(-f.j.ttl)); e != nil && f.j.v.age(e) < f.j.ttl {
+			if e := f.c.shared.wait(ctx, f.j.name, later(f.at.Add(-f.j.ttl), f.j.newer)); e != nil && f.j.v.age(e) < f.j.ttl {
 				f.c.count(f.j, "redis", saidShared)
 				f.c.keep(f.j, e)
 				f.have(e)
@@ -133,6 +133,13 @@ func (f *flight) fly(ctx context.Context, alone bool) {
 	if kept {
 		f.c.share(ctx, f.j, e)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // have makes an entry the flight's answer.

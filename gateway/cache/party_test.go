@@ -18,7 +18,7 @@ func searchFor(t *testing.T, b *cachetest.Bench, party string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(reqctx.WithParty(t.Context(), party), 20*time.Second)
 	defer cancel()
-	v := b.Cache.View(ctx, cache.Request{Source: "ehr", Patient: "ann", Upstream: b.Up, Until: b.Clock.Now().Add(time.Hour)})
+	v := b.Cache.View(ctx, cache.Request{Source: "ehr", Patient: "ann", Upstream: b.Up, Token: cache.Token{ID: party, Until: b.Clock.Now().Add(time.Hour), Active: func(context.Context) (bool, error) { return true, nil }}})
 	return drain(v.Search(ctx, "Observation", "patient=ann"))
 }
 

@@ -119,7 +119,7 @@ func run(t *rapid.T, replicas []replica, clock *cachetest.Clock, redisUp func(bo
 func ask(t *rapid.T, v *cache.View, query string) (string, error) {
 	held := rapid.Bool().Draw(t, "held")
 	if held {
-		v = v.Holding()
+		v = v.Holding(nil)
 	}
 	var a *upstream.Answer
 	var err error

@@ -5,154 +5,179 @@ import (
 	"sync"
 	"time"
 
-	"github.com/portico-fhir/portico/internal/rate"
+	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
-// Refresh says whether searches that a patient's apps made lately are made again
-// after a change, so that the next request finds them. One is made again only while
-// a token that asked it has not ended; that it was revoked is not looked at.
+// Refresh says whether what a patient's apps read lately is fetched again shortly
+// before it expires, and after a change, so that the next request finds it. It
+// fills and never gives: what it brings is judged like all that is kept, when
+// somebody asks for it.
 type Refresh struct {
 	Active    time.Duration // how lately; 0: nothing is refreshed
-	PerMinute int           // most of such searches at one source; 0 means 60
+	PerMinute int           // most of such fetches at one source; 0 means 60
+	// Spare says whether a source can be asked now without keeping anybody
+	// waiting; nil: always.
+	Spare func(source string) bool
+	Every time.Duration // how often it is looked what is due; 0 means a second
 }
 
-// The bounds of what is remembered for refreshing.
-const (
-	maxRecentParts    = 2000
-	maxRecentSearches = 20 // of one patient
-	refreshQueue      = 500
-	refreshers        = 2
-)
+// refreshTimeout is how long one refresh may take: no longer than the lock for it
+// lasts. An upstream that takes longer is not one to be asked without need.
+const refreshTimeout = lockLife - 2*time.Second
 
-// recents remembers what was searched lately. It is nil when nothing is to be
-// refreshed.
-type recents struct {
-	o     Refresh
-	rate  *rate.Limiter
-	queue chan recent
-
-	mu    sync.Mutex
-	parts map[part]map[string]recent
-}
-
-type recent struct {
-	r     Request
-	party string // who asked last: it counts as asked by them
-	q     question
-	fetch fetcher
-	used  time.Time
-}
-
-func newRecents(o Refresh) *recents {
-	if o.Active <= 0 {
-		return nil
-	}
-	if o.PerMinute <= 0 {
-		o.PerMinute = 60
-	}
-	return &recents{o: o, rate: rate.New(o.PerMinute, time.Minute), queue: make(chan recent, refreshQueue), parts: map[part]map[string]recent{}}
-}
-
-// note remembers a search; pages and reads are not made again.
-func (r *recents) note(v *View, q question, fetch fetcher) {
-	if r == nil || q.kind != "search" {
-		return
-	}
-	now := v.c.o.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := r.parts[v.of]
-	if list == nil {
-		if len(r.parts) >= maxRecentParts && !r.sweep(now) {
-			return
-		}
-		list = map[string]recent{}
-		r.parts[v.of] = list
-	}
-	key := q.typ + "?" + q.request
-	if _, known := list[key]; !known && len(list) >= maxRecentSearches {
-		oldest := ""
-		for k, one := range list {
-			if oldest == "" || one.used.Before(list[oldest].used) {
-				oldest = k
-			}
-		}
-		delete(list, oldest)
-	}
-	request := v.r
-	request.Control = Control{}
-	if was, known := list[key]; known && was.r.Until.After(request.Until) {
-		request.Until = was.r.Until // of another app
-	}
-	list[key] = recent{r: request, party: v.party, q: q, fetch: fetch, used: now}
-}
-
-// sweep forgets whoever has not been active, and says whether there is room.
-func (r *recents) sweep(now time.Time) bool {
-	for of, list := range r.parts {
-		active := false
-		for _, one := range list {
-			active = active || now.Sub(one.used) < r.o.Active
-		}
-		if !active {
-			delete(r.parts, of)
-		}
-	}
-	return len(r.parts) < maxRecentParts
-}
-
-// again queues what was searched lately for a patient. What finds no room is
-// left: the next request asks for itself.
-func (c *Cache) again(of part) {
-	r := c.recents
-	if r == nil {
-		return
-	}
-	now := c.o.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, one := range r.parts[of] {
-		if now.Sub(one.used) >= r.o.Active || !now.Before(one.r.Until) {
-			continue
-		}
-		select {
-		case r.queue <- one:
-		default:
-			return
-		}
-	}
-}
-
-// refresher works through the queue, within the source's budget.
+// refresher looks what is due until the cache is closed.
 func (c *Cache) refresher() {
+	ticker := time.NewTicker(c.sessions.o.Every)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-c.life.Done():
 			return
-		case one := <-c.recents.queue:
-			if !c.o.Now().Before(one.r.Until) {
-				continue
-			}
-			if _, ok := c.recents.rate.AllowKey(one.r.Source, c.o.Now()); ok {
-				c.prefetch(one)
-			}
+		case <-ticker.C:
+		case <-c.sessions.wake:
 		}
+		c.refreshDue()
 	}
 }
 
-func (c *Cache) prefetch(one recent) {
-	ctx, cancel := context.WithCancel(reqctx.WithParty(c.life, one.party))
+// RefreshDue fetches again what is due now, and waits for it.
+func (c *Cache) RefreshDue() {
+	if c.sessions != nil {
+		c.refreshDue().Wait()
+	}
+}
+
+// refreshDue begins to fetch again what is due, one at a time at each source.
+func (c *Cache) refreshDue() *sync.WaitGroup {
+	all := &sync.WaitGroup{}
+	for source, list := range c.sessions.todo(c.o.Now()) {
+		all.Add(1)
+		c.work.Go(func() {
+			defer all.Done()
+			defer func() {
+				c.sessions.mu.Lock()
+				defer c.sessions.mu.Unlock()
+				delete(c.sessions.busy, source)
+			}()
+			for _, one := range list {
+				if !c.refresh(one) {
+					return // the rest is tried again when it is looked the next time
+				}
+			}
+		})
+	}
+	return all
+}
+
+// refresh fetches one question again, unless somebody else has. It says whether
+// the source may be asked more.
+func (c *Cache) refresh(one *recent) (more bool) {
+	c.sessions.mu.Lock()
+	turn, still, party := one.turn, one.still, one.party
+	c.sessions.mu.Unlock()
+	ctx, cancel := context.WithTimeout(reqctx.WithParty(c.life, party), refreshTimeout)
 	defer cancel()
-	v := c.View(ctx, one.r)
-	ttl := c.o.TTL(one.r.Source, one.q.typ)
-	if v.off != "" || ttl <= 0 {
-		return
+	if !c.sessions.o.Spare(one.of.source) {
+		return false
 	}
-	j := &job{v: v, q: one.q, ttl: ttl, name: c.names.of("entry", v.of.source, v.of.patient, v.epoch, one.q.kind, one.q.typ, one.q.request), fetch: one.fetch}
-	if e := c.lookup(ctx, j); e != nil && v.age(e) < ttl {
-		return
+	if there, err := c.sessions.active(ctx, one, c.o.Now()); err != nil || !there {
+		return err == nil
 	}
+	v := c.View(ctx, Request{Source: one.of.source, Patient: one.of.patient, Upstream: one.up})
+	if one.held {
+		v = v.Holding(still)
+	}
+	j, keeps := v.job(one.question)
+	if v.off != "" || !keeps {
+		return false
+	}
+	if c.known(ctx, j, one, turn) {
+		return true
+	}
+	release, mine := c.turnOf(ctx, one.of.source)
+	if !mine {
+		return false
+	}
+	defer release()
+	if c.known(ctx, j, one, turn) { // the replica that had the lock has done it
+		return true
+	}
+	if _, ok := c.sessions.rate.AllowKey(one.of.source, c.o.Now()); !ok {
+		return false
+	}
+	return c.fill(ctx, j, one, turn)
+}
+
+// turnOf takes the right to refresh at a source: one replica at a time does.
+func (c *Cache) turnOf(ctx context.Context, source string) (release func(), mine bool) {
+	if c.shared == nil {
+		return func() {}, true
+	}
+	return c.shared.lock(ctx, c.names.of("refresh", source))
+}
+
+// known looks whether there is an answer that is not due yet.
+func (c *Cache) known(ctx context.Context, j *job, one *recent, turn int) bool {
+	e := c.memory.entry(j.name)
+	if c.shared != nil && (e == nil || !c.early(j, e)) {
+		if other, _ := c.shared.get(ctx, j.name); other != nil && (e == nil || other.fetched.After(e.fetched)) {
+			e = other
+			c.keep(j, e)
+		}
+	}
+	if e == nil || !c.early(j, e) {
+		j.newer = time.Time{}
+		if e != nil {
+			j.newer = e.fetched
+		}
+		return false
+	}
+	c.sessions.settled(one, turn, func(r *recent) { r.plan(e.fetched, j.ttl) })
+	return true
+}
+
+// early says whether an answer will be fresh for a while.
+func (c *Cache) early(j *job, e *entry) bool {
+	return j.v.age(e) < j.ttl-lead(j.ttl)
+}
+
+// fill fetches. A held answer is kept only when something of it is still the
+// patient's, which was confirmed of the one before.
+func (c *Cache) fill(ctx context.Context, j *job, one *recent, turn int) (more bool) {
 	f, _ := c.join(ctx, j, false)
 	f.drain(ctx)
+	f.mu.Lock()
+	e, err := f.entry, f.err
+	f.mu.Unlock()
+	gone := err != nil && fault.KindOf(err) == fault.NotFound
+	switch {
+	case e != nil && (!j.v.hold || j.v.still(e.body)):
+		if j.v.hold && c.keep(j, e) {
+			c.share(ctx, j, e)
+		}
+		c.sessions.settled(one, turn, func(r *recent) { r.plan(e.fetched, j.ttl) })
+		return true
+	case gone, e != nil:
+		c.dropEverywhere(ctx, j.name) // as if it had never been there
+		c.sessions.forget(one)
+		return true
+	case err == nil && c.life.Err() == nil && ctx.Err() == nil: // it is not one to keep
+		c.sessions.forget(one)
+		return true
+	}
+	// The upstream is in trouble; whoever needs it asks for it.
+	c.sessions.settled(one, turn, func(r *recent) { r.due = c.o.Now().Add(lead(max(j.ttl, leastTTL))) })
+	return false
+}
+
+// Remembered says of how many questions it is known that somebody there may ask
+// them again.
+func (c *Cache) Remembered() int {
+	if c.sessions == nil {
+		return 0
+	}
+	c.sessions.mu.Lock()
+	defer c.sessions.mu.Unlock()
+	return c.sessions.total
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type Released struct {
 
 	fetched time.Time // the oldest of what it was made from
 	until   time.Time
+	from    []asked
 }
 
 const (
@@ -37,6 +39,7 @@ func (v *View) Released(parts ...string) *Released {
 		return nil
 	}
 	v.tally.hit(r.fetched, r.until.Sub(r.fetched), false, false)
+	v.c.sessions.touch(v, r.from)
 	v.c.o.Count(v.of.source, "memory", saidHit)
 	return r
 }
@@ -48,7 +51,7 @@ func (v *View) Keep(r Released, parts ...string) {
 		return
 	}
 	v.tally.mu.Lock()
-	r.fetched, r.until = v.tally.first, v.tally.until
+	r.fetched, r.until, r.from = v.tally.first, v.tally.until, slices.Clone(v.tally.asked)
 	bad := v.tally.troubled || !v.tally.s.asked
 	v.tally.mu.Unlock()
 	now := v.c.o.Now()

@@ -97,6 +97,16 @@ type tally struct {
 	first    time.Time // of everything
 	until    time.Time // when the first of it is no longer fresh
 	troubled bool      // something failed or was old: not to be kept as released
+	asked    []asked   // that was remembered for refreshing
+}
+
+// from notes a question that the answer is made from.
+func (t *tally) from(a asked) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.asked) < maxRecentOfOne {
+		t.asked = append(t.asked, a)
+	}
 }
 
 // hit notes an answer from the cache.

@@ -15,9 +15,7 @@ type Request struct {
 	Source, Patient string
 	Upstream        upstream.Reader
 	Control         Control
-	// Until is when the token that asks ends: later nothing is fetched for it
-	// ahead of a request. Zero: nothing ever is.
-	Until time.Time
+	Token           Token // that came with the request
 }
 
 // View is a source's upstream as one request for one patient sees it: what the
@@ -34,6 +32,7 @@ type View struct {
 	party string // who asks
 	tally *tally
 	hold  bool
+	still func([]byte) bool
 	held  *heldBack
 }
 
@@ -65,10 +64,12 @@ func (c *Cache) View(ctx context.Context, r Request) *View {
 // nothing, or nothing for this patient. What it fetches is kept only once
 // Confirm says that something of it was the patient's: otherwise the second
 // request would tell a resource of somebody else, which is quickly refused, from
-// one that does not exist, which is fetched again (docs/pitfalls.md 9).
-func (v *View) Holding() *View {
+// one that does not exist, which is fetched again (docs/pitfalls.md 9). still
+// says of the body of a later answer whether that is so then; without one it is
+// not fetched ahead.
+func (v *View) Holding(still func(body []byte) bool) *View {
 	w := *v
-	w.hold, w.held = true, &heldBack{}
+	w.hold, w.still, w.held = true, still, &heldBack{}
 	return &w
 }
 
@@ -85,23 +86,17 @@ func (v *View) Status() Status { return v.tally.status(v.c.o.Now()) }
 
 // Read implements upstream.Reader.
 func (v *View) Read(ctx context.Context, typ, id string) (*upstream.Answer, error) {
-	return v.get(ctx, question{kind: "read", typ: typ, want: typ, request: id}, func(ctx context.Context) (*upstream.Answer, error) {
-		return v.r.Upstream.Read(ctx, typ, id)
-	})
+	return v.get(ctx, question{kind: "read", typ: typ, want: typ, request: id})
 }
 
 // Search implements upstream.Reader.
 func (v *View) Search(ctx context.Context, typ, query string) (*upstream.Answer, error) {
-	return v.get(ctx, question{kind: "search", typ: typ, want: "Bundle", request: query}, func(ctx context.Context) (*upstream.Answer, error) {
-		return v.r.Upstream.Search(ctx, typ, query)
-	})
+	return v.get(ctx, question{kind: "search", typ: typ, want: "Bundle", request: query})
 }
 
 // Next implements upstream.Reader.
 func (v *View) Next(ctx context.Context, url string) (*upstream.Answer, error) {
-	return v.get(ctx, question{kind: "next", typ: typeOf(url), want: "Bundle", request: url}, func(ctx context.Context) (*upstream.Answer, error) {
-		return v.r.Upstream.Next(ctx, url)
-	})
+	return v.get(ctx, question{kind: "next", typ: typeOf(url), want: "Bundle", request: url})
 }
 
 // Capabilities implements upstream.Reader; they are the same for everybody.
@@ -136,30 +131,54 @@ type question struct {
 
 type fetcher func(context.Context) (*upstream.Answer, error)
 
-// get answers from the cache, or asks.
-func (v *View) get(ctx context.Context, q question, fetch fetcher) (*upstream.Answer, error) {
-	ttl := v.c.o.TTL(v.r.Source, q.typ)
-	if v.off != "" || ttl <= 0 {
-		return v.straight(ctx, fetch)
+// at asks an upstream.
+func (q question) at(up upstream.Reader) fetcher {
+	return func(ctx context.Context) (*upstream.Answer, error) {
+		switch q.kind {
+		case "read":
+			return up.Read(ctx, q.typ, q.request)
+		case "search":
+			return up.Search(ctx, q.typ, q.request)
+		default:
+			return up.Next(ctx, q.request)
+		}
 	}
+}
+
+// job is what it takes to answer a question; keeps says whether what comes of it
+// may be kept at all.
+func (v *View) job(q question) (j *job, keeps bool) {
 	kind := q.kind
 	if v.hold {
 		kind += " held"
 	}
-	j := &job{v: v, q: q, ttl: ttl, name: v.c.names.of("entry", v.of.source, v.of.patient, v.epoch, kind, q.typ, q.request), fetch: fetch}
-	if !v.hold {
-		v.c.recents.note(v, q, fetch)
+	j = &job{v: v, q: q, ttl: v.c.o.TTL(v.r.Source, q.typ), fetch: q.at(v.r.Upstream)}
+	if v.off != "" || j.ttl <= 0 {
+		return j, false
 	}
+	j.name = v.c.names.of("entry", v.of.source, v.of.patient, v.epoch, kind, q.typ, q.request)
+	return j, true
+}
+
+// get answers from the cache, or asks.
+func (v *View) get(ctx context.Context, q question) (*upstream.Answer, error) {
+	j, keeps := v.job(q)
+	if !keeps {
+		return v.straight(ctx, j.fetch)
+	}
+	ttl := j.ttl
 	kept := v.c.lookup(ctx, j)
 	if kept != nil {
 		age := v.age(kept)
 		if age < ttl && v.r.Control.accepts(age) {
 			v.tally.hit(kept.fetched, ttl, false, false)
+			v.c.sessions.note(j, kept.fetched)
 			return kept.answer(), nil
 		}
 		if age < ttl+v.c.o.StaleWhileRevalidate && !v.hold && !v.r.Control.HasMaxAge && v.r.Control.accepts(age) {
 			v.c.revalidate(j)
 			v.tally.hit(kept.fetched, ttl, true, false)
+			v.c.sessions.note(j, kept.fetched)
 			return kept.answer(), nil
 		}
 	}
@@ -227,13 +246,17 @@ func (v *View) ask(ctx context.Context, j *job, kept *entry) (*upstream.Answer, 
 // unless that waits for Confirm.
 func (v *View) keep(j *job, f *flight) {
 	if !v.hold {
-		f.whenWhole(func(*entry) { v.tally.stored() })
+		f.whenWhole(func(e *entry) {
+			v.tally.stored()
+			v.c.sessions.note(j, e.fetched)
+		})
 		return
 	}
 	v.held.list = append(v.held.list, func() {
 		f.whenWhole(func(e *entry) {
 			if v.c.keep(j, e) {
 				v.tally.stored()
+				v.c.sessions.note(j, e.fetched)
 				v.c.work.Go(func() { v.c.share(v.c.life, j, e) })
 			}
 		})

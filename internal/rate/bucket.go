@@ -67,3 +67,14 @@ func (b *Bucket) Reserve(now time.Time, most time.Duration) (wait time.Duration,
 	b.full = full
 	return wait, true
 }
+
+// HalfFull says whether at least half of the burst is there now, one token at
+// least.
+func (b *Bucket) HalfFull(now time.Time) bool {
+	if b.limit.None() {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full.Sub(now) <= b.limit.tolerance()/2
+}

@@ -83,3 +83,23 @@ func TestATableForgetsWhoNeedsNothingAndStaysBounded(t *testing.T) {
 		t.Errorf("waits %v", wait)
 	}
 }
+
+func TestABucketSaysWhetherHalfOfItIsLeft(t *testing.T) {
+	b, now := rate.NewBucket(rate.Limit{PerSecond: 1, Burst: 5}), time.Now()
+	for i, want := range []bool{true, true, true, false, false} {
+		if got := b.HalfFull(now); got != want {
+			t.Errorf("after %d: %v", i, got)
+		}
+		b.Take(now)
+	}
+	if !b.HalfFull(now.Add(3 * time.Second)) {
+		t.Error("not after a while")
+	}
+	one := rate.NewBucket(rate.Limit{PerSecond: 1, Burst: 1})
+	if one.Take(now); one.HalfFull(now) || !one.HalfFull(now.Add(time.Second)) {
+		t.Error("one at a time")
+	}
+	if !rate.NewBucket(rate.Limit{}).HalfFull(now) {
+		t.Error("without a limit")
+	}
+}

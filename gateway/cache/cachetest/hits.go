@@ -99,7 +99,7 @@ func maxAge(b *Bench) {
 func held(b *Bench) {
 	read := func(confirm bool) {
 		b.T.Helper()
-		v := b.View("ann").Holding()
+		v := b.View("ann").Holding(nil)
 		a, err := v.Read(context.Background(), "Observation", "o")
 		if err != nil {
 			b.T.Fatal(err)

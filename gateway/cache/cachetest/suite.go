@@ -37,6 +37,8 @@ type Bench struct {
 	Cache *cache.Cache
 	Up    *Upstream
 	Clock *Clock
+	// Active answers for the tokens of all patients; nil: none was revoked.
+	Active func(context.Context) (bool, error)
 }
 
 // Ring is the ring of all Benches.
@@ -68,9 +70,19 @@ func NewBench(t testing.TB, tier Tier, change ...func(*cache.Options)) *Bench {
 	return b
 }
 
+// token is the one that a patient's app has.
+func (b *Bench) token(patient string) cache.Token {
+	return cache.Token{ID: "of " + patient, Until: b.Clock.Now().Add(TokenLife), Active: func(ctx context.Context) (bool, error) {
+		if b.Active == nil {
+			return true, nil
+		}
+		return b.Active(ctx)
+	}}
+}
+
 // View opens the cache for a patient at source "ehr", with Cache-Control.
 func (b *Bench) View(patient string, control ...string) *cache.View {
-	return b.Cache.View(context.Background(), cache.Request{Source: "ehr", Patient: patient, Upstream: b.Up, Until: b.Clock.Now().Add(TokenLife), Control: cache.ParseControl(control, nil)})
+	return b.Cache.View(context.Background(), cache.Request{Source: "ehr", Patient: patient, Upstream: b.Up, Token: b.token(patient), Control: cache.ParseControl(control, nil)})
 }
 
 // Get makes one search and gives the body and the status.

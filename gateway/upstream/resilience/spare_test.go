@@ -1,0 +1,77 @@
+package resilience_test
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portico-fhir/portico/gateway/upstream/resilience"
+	"github.com/portico-fhir/portico/internal/rate"
+)
+
+// What nobody waits for must not be asked when somebody could wait because of it.
+func TestASourceHasRoomToSpareOnlyWhenNobodyWouldWait(t *testing.T) {
+	want := func(t *testing.T, e *ehr, spare bool, when string) {
+		t.Helper()
+		if e.ways.Spare() != spare {
+			t.Errorf("%s: %v", when, !spare)
+		}
+	}
+	t.Run("places", func(t *testing.T) {
+		e := begin(t, resilience.Options{Concurrent: 4}, says(200))
+		open := func() *http.Response {
+			resp, err := e.client.Get(e.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp
+		}
+		one := open()
+		want(t, e, true, "one of four is taken")
+		two := open()
+		want(t, e, false, "half of them are")
+		_ = one.Body.Close()
+		want(t, e, true, "one is given back")
+		_ = two.Body.Close()
+	})
+	t.Run("rate", func(t *testing.T) {
+		c := &clock{t: time.Now()}
+		e := begin(t, resilience.Options{Now: c.now, Rate: rate.Limit{PerSecond: 1, Burst: 3}}, says(200))
+		for _, spare := range []bool{true, true, false} {
+			want(t, e, spare, "on the way down")
+			if _, _, err := e.get(http.MethodGet); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.pass(time.Second)
+		want(t, e, false, "a second later")
+		c.pass(time.Second)
+		want(t, e, true, "when it has filled again")
+	})
+	t.Run("pause and breaker", func(t *testing.T) {
+		c := &clock{t: time.Now()}
+		var bad atomic.Int64
+		e := begin(t, resilience.Options{Now: c.now, Breaker: resilience.Breaker{Requests: 2, Open: time.Hour}}, func(w http.ResponseWriter, r *http.Request) {
+			switch bad.Load() {
+			case 1:
+				says(429, "Retry-After", "30")(w, r)
+			case 2:
+				says(500)(w, r)
+			default:
+				says(200)(w, r)
+			}
+		})
+		want(t, e, true, "at first")
+		bad.Store(1)
+		_, _, _ = e.get(http.MethodGet)
+		want(t, e, false, "when it asks to be left alone")
+		c.pass(31 * time.Second)
+		want(t, e, true, "afterwards")
+		bad.Store(2)
+		for range 3 {
+			_, _, _ = e.get(http.MethodGet)
+		}
+		want(t, e, false, "when it is left alone: "+e.ways.State().Breaker)
+	})
+}

@@ -35,9 +35,10 @@ type TypeTTL struct {
 	TTL  time.Duration `yaml:"ttl"`
 }
 
-// Refresh says which searches are made again after a change, before anybody asks.
+// Refresh says what is fetched again before it expires and after a change, before
+// anybody asks.
 type Refresh struct {
-	Active    time.Duration `yaml:"active"`     // those of so lately; 0: none
+	Active    time.Duration `yaml:"active"`     // what was read so lately; 0: nothing
 	PerMinute int           `yaml:"per_minute"` // at one source
 }
 

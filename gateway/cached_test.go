@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/cache"
 	"github.com/portico-fhir/portico/gateway/cache/cachetest"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
+	"github.com/portico-fhir/portico/smart/token"
 )
 
 // withCache gives a house whose gateway keeps answers, a count of what the EHR
@@ -272,5 +274,80 @@ func TestAChangeThroughPorticoIsSeenAtOnce(t *testing.T) {
 				t.Errorf("%s does not know what is new:\n%s", p, got.body)
 			}
 		}
+	}
+}
+
+// present are sessions of people who are there, until they are told otherwise.
+type present struct{ gone atomic.Bool }
+
+func (p *present) Active(context.Context, token.Digest) (bool, error) { return !p.gone.Load(), nil }
+
+// What is fetched ahead is nobody's access: it leaves no event, and it is judged
+// when somebody asks.
+func TestWhatIsFetchedAheadIsNobodysAccess(t *testing.T) {
+	clock, there := cachetest.NewClock(), &present{}
+	began := clock.Now()
+	now := func() time.Time { return time.Now().Add(clock.Now().Sub(began)) }
+	kept, err := cache.New(cache.Options{
+		Ring: cachetest.Ring(t, "k"), Now: now, TTL: func(string, string) time.Duration { return 4 * time.Minute },
+		Refresh: cache.Refresh{Active: time.Hour, PerMinute: 1000, Every: time.Hour},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kept.Close)
+	h := openWith(t, 0, func(o *gateway.Options) { o.Cache, o.Sessions = kept, there }, append(twoRecords(), observation("moves", "alice", "x"))...)
+	var asked atomic.Int64
+	h.ehr.MisbehaveWhen(0, func(*http.Request) bool { asked.Add(1); return false })
+	paths := []string{"/Observation/observation-alice", "/Condition", "/Patient/alice", "/Observation/moves", "/Practitioner/dr"}
+	for _, p := range paths {
+		if r := h.get(p, alice); r.status != http.StatusOK {
+			t.Fatalf("%s: %d", p, r.status)
+		}
+	}
+	h.get("/Observation/observation-"+bobID, alice)
+	h.get("/Observation/none", alice)
+	h.sink.take()
+	for i := range 4 {
+		clock.Pass(3*time.Minute + time.Second)
+		text := fmt.Sprint("changed-", i)
+		if err := h.ehr.Load([]byte(observation("observation-alice", "alice", text))); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 { // the EHR corrects whose it is, and says nothing
+			if err := h.ehr.Load([]byte(observation("moves", bobID, secret))); err != nil {
+				t.Fatal(err)
+			}
+			paths = slices.DeleteFunc(paths, func(p string) bool { return p == "/Observation/moves" })
+		}
+		before := asked.Load()
+		kept.RefreshDue()
+		if got := int(asked.Load() - before); got < len(paths) || got > 6 {
+			t.Errorf("%d: asked %d times for %d answers", i, got, len(paths))
+		}
+		if events := h.sink.take(); len(events) != 0 {
+			t.Fatalf("%d: recorded as access: %+v", i, events)
+		}
+		before = asked.Load()
+		clock.Pass(time.Minute) // by now what was there before has expired
+		for _, p := range paths {
+			r := h.get(p, alice)
+			if r.status != http.StatusOK || !strings.Contains(r.header.Get("Cache-Status"), "; hit") || strings.Contains(p, "observation-alice") && !strings.Contains(r.body, text) {
+				t.Errorf("%d %s: %d %s", i, p, r.status, r.header.Get("Cache-Status"))
+			}
+		}
+		if n := len(h.sink.take()); n != len(paths) || asked.Load() != before {
+			t.Errorf("%d: %d events for %d requests, the EHR was asked %d times", i, n, len(paths), asked.Load()-before)
+		}
+	}
+	foreign, missing := h.get("/Observation/moves", alice), h.get("/Observation/none", alice)
+	if foreign.status != 404 || foreign.body != missing.body || strings.Contains(foreign.everything(), secret) {
+		t.Errorf("what is somebody else's by now: %d %s", foreign.status, foreign.body)
+	}
+	there.gone.Store(true)
+	clock.Pass(3 * time.Minute)
+	before := asked.Load()
+	if kept.RefreshDue(); asked.Load() != before || kept.Remembered() != 0 {
+		t.Errorf("asked %d times for somebody who has gone", asked.Load()-before)
 	}
 }

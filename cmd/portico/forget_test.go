@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/gateway/cache/cachetest"
+	"github.com/portico-fhir/portico/gateway/login"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
@@ -23,6 +25,7 @@ const notifyToken = "notify-notify-notify-notify-notify-notify"
 type keeping struct {
 	*testing.T
 	hospital *ehr.Server
+	app      *app
 	asked    func() int
 	public   string
 	admin    string
@@ -87,6 +90,7 @@ func startKeeping(t *testing.T, more string) *keeping {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Close(context.Background()) })
+	k.app = a
 	front.Handler, back.Handler = a.Handler, a.Admin
 	for _, source := range []string{"north", "south"} {
 		for _, patient := range []string{"p", "q"} {
@@ -268,25 +272,56 @@ func TestAPurgeIsSeenInTheNextAnswer(t *testing.T) {
 	}
 }
 
-// With cache.refresh the EHR is asked before the app asks again.
-func TestASearchIsMadeAgainBeforeTheAppAsks(t *testing.T) {
-	k := startKeeping(t, ", refresh: {active: 15m}")
-	see := func(text string) {
-		t.Helper()
-		if status, body := ask(t, http.MethodGet, k.public+"/fhir/north/Observation", k.bearer["north/p"], ""); status != http.StatusOK || !strings.Contains(body, `"`+text+`"`) {
-			t.Fatalf("%d %s", status, body)
-		}
+// With cache.refresh the EHR is asked before the app asks again, as long as the
+// app's session lasts: whatever ends that, ends this.
+func TestASearchIsMadeAgainBeforeTheAppAsksWhileItsSessionLasts(t *testing.T) {
+	for name, row := range map[string]struct {
+		end  func(k *keeping)
+		goes bool
+	}{
+		"nothing has ended": {func(*keeping) {}, true},
+		"the app has given its token back": {func(k *keeping) {
+			if status, body := ask(k.T, http.MethodPost, k.public+"/oauth/revoke", "", "client_id=app&token="+k.bearer["north/p"], "Content-Type", "application/x-www-form-urlencoded"); status != http.StatusOK {
+				k.Fatalf("%d %s", status, body)
+			}
+		}, false},
+		"the person has stopped the app": {func(k *keeping) {
+			if err := k.app.parts.store.RevokeGrant(k.Context(), "grant-north", time.Now()); err != nil {
+				k.Fatal(err)
+			}
+		}, false},
+		"the person has signed out": {func(k *keeping) {
+			if err := k.app.parts.store.DeleteSession(k.Context(), [32]byte{1}); err != nil {
+				k.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := startKeeping(t, ", refresh: {active: 15m}")
+			now := time.Now()
+			if err := k.app.parts.store.CreateSession(t.Context(), login.Session{Digest: [32]byte{1}, Provider: "one", Issuer: "iss", Subject: "sub", AuthTime: now, Created: now, Seen: now, Expires: now.Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+			if status, body := ask(t, http.MethodGet, k.public+"/fhir/north/Observation", k.bearer["north/p"], ""); status != http.StatusOK || !strings.Contains(body, `"first"`) {
+				t.Fatalf("%d %s", status, body)
+			}
+			row.end(k)
+			k.asked()
+			k.change("p", "second")
+			if status, body := k.notify("north", notifyToken, observationOf("p", "second")); status != http.StatusOK {
+				t.Fatalf("%d %s", status, body)
+			}
+			if !row.goes {
+				cachetest.Until(t, func() bool { return k.app.parts.cache.Remembered() == 0 })
+				if n := k.asked(); n > 0 {
+					t.Errorf("the EHR was asked %d times", n)
+				}
+				return
+			}
+			cachetest.Until(t, func() bool {
+				status, body := ask(t, http.MethodGet, k.public+"/fhir/north/Observation", k.bearer["north/p"], "", "Cache-Control", "only-if-cached")
+				return status == http.StatusOK && strings.Contains(body, `"second"`)
+			})
+		})
 	}
-	see("first")
-	k.asked()
-	k.change("p", "second")
-	if status, body := k.notify("north", notifyToken, observationOf("p", "second")); status != http.StatusOK {
-		t.Fatalf("%d %s", status, body)
-	}
-	for end := time.Now().Add(20 * time.Second); k.asked() == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("nobody asked the EHR")
-		}
-	}
-	see("second")
 }

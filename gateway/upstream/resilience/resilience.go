@@ -107,6 +107,7 @@ type Transport struct {
 	guard   *policies
 	shares  *shares
 	pause   pause
+	crowd   crowd
 	health  health
 	repeats http.RoundTripper // attempt, with retries and hedging
 }
@@ -127,7 +128,7 @@ func New(o Options) (*Transport, error) {
 	if o.Turns == nil {
 		o.Turns = counted{bucket: rate.NewBucket(o.Rate), now: o.Now}
 	}
-	t := &Transport{o: o, shares: newShares(o.PerParty)}
+	t := &Transport{o: o, shares: newShares(o.PerParty), crowd: crowd{own: rate.NewBucket(o.Rate)}}
 	t.guard = newPolicies(o)
 	t.repeats = t.guard.repeating(roundTripper(t.attempt), o.Wait)
 	return t, nil
@@ -245,6 +246,7 @@ func (t *Transport) place(ctx context.Context) (leave func(), err error) {
 // turn waits for the request's own within the rate.
 func (t *Transport) turn(ctx context.Context) error {
 	wait, ok, err := t.o.Turns.Reserve(ctx, t.o.Wait)
+	t.crowd.note(t.o.Now(), wait)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err() //nolint:wrapcheck // net/http gives it as it is, too

@@ -1,8 +1,16 @@
 package resilience
 
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/portico-fhir/portico/internal/rate"
+)
+
 // Spare says whether one more request would keep nobody waiting: the EHR answers,
-// has not asked to be left alone, at least half of its places are free, and at
-// least half of what it may get at once is left. It is for what nobody waits for.
+// has not asked to be left alone, at least half of its places are free, of what
+// may be sent at once half is left to this process, and no request had to wait
+// for its turn lately, whoever else takes turns. It is for what nobody waits for.
 func (t *Transport) Spare() bool {
 	now := t.o.Now()
 	if left, _ := t.pause.left(now); left > 0 {
@@ -11,5 +19,26 @@ func (t *Transport) Spare() bool {
 	if word, _, _ := t.guard.state(); word != "closed" && word != "off" {
 		return false
 	}
-	return 2*t.health.snapshot().InFlight < t.o.Concurrent && t.bucket.HalfFull(now)
+	return 2*t.health.snapshot().InFlight < t.o.Concurrent && !t.crowd.now(now)
+}
+
+// crowdedFor is how long a request that had to wait for its turn tells of others.
+const crowdedFor = 2 * time.Second
+
+// crowd is what is known of how near a source is to its rate.
+type crowd struct {
+	own    *rate.Bucket // as if nobody else took turns
+	waited atomic.Int64 // until when the last wait counts, in nanoseconds
+}
+
+// note is told of each turn, and how long it had to be waited for.
+func (c *crowd) note(now time.Time, wait time.Duration) {
+	_, _ = c.own.Reserve(now, time.Hour)
+	if wait > 0 {
+		c.waited.Store(now.Add(crowdedFor).UnixNano())
+	}
+}
+
+func (c *crowd) now(now time.Time) bool {
+	return now.UnixNano() < c.waited.Load() || !c.own.HalfFull(now)
 }

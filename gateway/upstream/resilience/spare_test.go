@@ -49,6 +49,15 @@ func TestASourceHasRoomToSpareOnlyWhenNobodyWouldWait(t *testing.T) {
 		c.pass(time.Second)
 		want(t, e, true, "when it has filled again")
 	})
+	t.Run("the turns of others", func(t *testing.T) {
+		c, others := &clock{t: time.Now()}, &turns{wait: time.Millisecond}
+		e := begin(t, resilience.Options{Now: c.now, Turns: others, Wait: time.Second, Rate: rate.Limit{PerSecond: 100, Burst: 100}}, says(200))
+		want(t, e, true, "at first")
+		_, _, _ = e.get(http.MethodGet)
+		want(t, e, false, "after a request that had to wait")
+		c.pass(2 * time.Second)
+		want(t, e, true, "a while later")
+	})
 	t.Run("pause and breaker", func(t *testing.T) {
 		c := &clock{t: time.Now()}
 		var bad atomic.Int64

@@ -66,10 +66,11 @@ func (w *wiring) openCache() error {
 	return nil
 }
 
-// spare says whether a source can be asked without keeping anybody waiting.
-func (w *wiring) spare(source string) bool {
+// spare says whether a source can be asked for a party without keeping anybody
+// waiting.
+func (w *wiring) spare(source, party string) bool {
 	way := w.ways[source]
-	return way == nil || way.Spare()
+	return way == nil || way.Spare(party)
 }
 
 // notifications is what EHRs call to say that a record has changed; nil when

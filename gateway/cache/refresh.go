@@ -16,9 +16,9 @@ import (
 type Refresh struct {
 	Active    time.Duration // how lately; 0: nothing is refreshed
 	PerMinute int           // most of such fetches at one source; 0 means 60
-	// Spare says whether a source can be asked now without keeping anybody
-	// waiting; nil: always.
-	Spare func(source string) bool
+	// Spare says whether a source can be asked now on behalf of a party
+	// (reqctx.Party) without keeping anybody waiting; nil: always.
+	Spare func(source, party string) bool
 	Every time.Duration // how often it is looked what is due; 0 means a second
 }
 
@@ -78,7 +78,7 @@ func (c *Cache) refresh(one *recent) (more bool) {
 	c.sessions.mu.Unlock()
 	ctx, cancel := context.WithTimeout(reqctx.WithParty(c.life, party), refreshTimeout)
 	defer cancel()
-	if !c.sessions.o.Spare(one.of.source) {
+	if !c.sessions.o.Spare(one.of.source, party) {
 		return false
 	}
 	if there, err := c.sessions.active(ctx, one, c.o.Now()); err != nil || !there {

@@ -166,7 +166,7 @@ func TestNothingIsFetchedAheadForATokenThatIsOver(t *testing.T) {
 func TestWhatAppsWaitForComesFirst(t *testing.T) {
 	var spare atomic.Bool
 	b := ahead(t, cachetest.Tier{}, func(o *cache.Options) {
-		o.Refresh.PerMinute, o.Refresh.Spare = 2, func(string) bool { return spare.Load() }
+		o.Refresh.PerMinute, o.Refresh.Spare = 2, func(string, string) bool { return spare.Load() }
 	})
 	for _, who := range []string{"ann", "bob", "carl"} {
 		fetch(t, b, who)

@@ -85,7 +85,7 @@ func newSessions(o Refresh) *sessions {
 		o.Every = defaultEvery
 	}
 	if o.Spare == nil {
-		o.Spare = func(string) bool { return true }
+		o.Spare = func(string, string) bool { return true }
 	}
 	return &sessions{o: o, rate: rate.New(o.PerMinute, time.Minute), wake: make(chan struct{}, 1), parts: map[part]map[asked]*recent{}, busy: map[string]bool{}}
 }

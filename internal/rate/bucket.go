@@ -68,13 +68,14 @@ func (b *Bucket) Reserve(now time.Time, most time.Duration) (wait time.Duration,
 	return wait, true
 }
 
-// HalfFull says whether at least half of the burst is there now, one token at
-// least.
+// HalfFull says whether at least half of the burst is there now, and one that comes
+// after the next one would not have to wait.
 func (b *Bucket) HalfFull(now time.Time) bool {
 	if b.limit.None() {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.full.Sub(now) <= b.limit.tolerance()/2
+	ahead := b.limit.tolerance()
+	return max(b.full.Sub(now), 0) <= min(ahead/2, ahead-b.limit.interval())
 }

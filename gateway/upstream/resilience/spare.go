@@ -7,11 +7,12 @@ import (
 	"github.com/portico-fhir/portico/internal/rate"
 )
 
-// Spare says whether one more request would keep nobody waiting: the EHR answers,
-// has not asked to be left alone, at least half of its places are free, of what
-// may be sent at once half is left to this process, and no request had to wait
-// for its turn lately, whoever else takes turns. It is for what nobody waits for.
-func (t *Transport) Spare() bool {
+// Spare says whether one more request of a party would keep nobody waiting: the
+// EHR answers, has not asked to be left alone, half of the places and of the
+// party's stay free, of what may be sent at once half is left to this process, and
+// no request had to wait for its turn lately, whoever else takes turns. It is for
+// what nobody waits for.
+func (t *Transport) Spare(party string) bool {
 	now := t.o.Now()
 	if left, _ := t.pause.left(now); left > 0 {
 		return false
@@ -19,7 +20,21 @@ func (t *Transport) Spare() bool {
 	if word, _, _ := t.guard.state(); word != "closed" && word != "off" {
 		return false
 	}
-	return 2*t.health.snapshot().InFlight < t.o.Concurrent && !t.crowd.now(now)
+	return 2*(t.health.snapshot().InFlight+1) <= t.o.Concurrent && t.shares.spare(party) && !t.crowd.now(now)
+}
+
+// spare says whether half of a party's places stay free when it takes one more.
+func (s *shares) spare(party string) bool {
+	if party == "" {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := 0
+	if mine := s.of[party]; mine != nil {
+		taken = mine.users
+	}
+	return 2*(taken+1) <= s.most
 }
 
 // crowdedFor is how long a request that had to wait for its turn tells of others.

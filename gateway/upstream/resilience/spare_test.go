@@ -8,13 +8,14 @@ import (
 
 	"github.com/portico-fhir/portico/gateway/upstream/resilience"
 	"github.com/portico-fhir/portico/internal/rate"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 // What nobody waits for must not be asked when somebody could wait because of it.
 func TestASourceHasRoomToSpareOnlyWhenNobodyWouldWait(t *testing.T) {
 	want := func(t *testing.T, e *ehr, spare bool, when string) {
 		t.Helper()
-		if e.ways.Spare() != spare {
+		if e.ways.Spare("app") != spare {
 			t.Errorf("%s: %v", when, !spare)
 		}
 	}
@@ -35,10 +36,30 @@ func TestASourceHasRoomToSpareOnlyWhenNobodyWouldWait(t *testing.T) {
 		want(t, e, true, "one is given back")
 		_ = two.Body.Close()
 	})
+	t.Run("places of the party", func(t *testing.T) {
+		e := begin(t, resilience.Options{Concurrent: 40, PerParty: 3}, says(200))
+		want(t, e, true, "two stay free")
+		req, err := http.NewRequestWithContext(reqctx.WithParty(t.Context(), "app"), http.MethodGet, e.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := e.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, e, false, "one of three would")
+		if !e.ways.Spare("another") || !e.ways.Spare("") {
+			t.Error("one party's places are not another's")
+		}
+		_ = resp.Body.Close()
+		want(t, e, true, "it is given back")
+		small := begin(t, resilience.Options{Concurrent: 40, PerParty: 1}, says(200))
+		want(t, small, false, "there is one alone")
+	})
 	t.Run("rate", func(t *testing.T) {
 		c := &clock{t: time.Now()}
 		e := begin(t, resilience.Options{Now: c.now, Rate: rate.Limit{PerSecond: 1, Burst: 3}}, says(200))
-		for _, spare := range []bool{true, true, false} {
+		for _, spare := range []bool{true, true, false} { // of three
 			want(t, e, spare, "on the way down")
 			if _, _, err := e.get(http.MethodGet); err != nil {
 				t.Fatal(err)

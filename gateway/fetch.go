@@ -151,6 +151,9 @@ func (g *Gateway) call(x *exchange, p pending, room int, found item, yield func(
 		answer, err = x.up.Search(x.ctx, found.plan.Ask.Type, call.Limited(room))
 	default:
 		answer, err = x.up.Search(x.ctx, found.plan.Ask.Type, call.Query)
+		if found.plan.Ask.Interaction == guard.Read && fault.KindOf(err) == fault.Unsupported && x.isNone(err) {
+			return true // it may be refused for this one's sake
+		}
 	}
 	return g.bundle(x, answer, err, found, yield)
 }

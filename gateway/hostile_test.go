@@ -4,11 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
@@ -145,5 +150,46 @@ func TestTheTagOfAFileTellsNoAddress(t *testing.T) {
 	}
 	if again := h.get("/Binary/bin-alice", alice, "Accept", "text/plain"); again.header.Get("ETag") != r.header.Get("ETag") {
 		t.Error("another tag for the same file")
+	}
+}
+
+// A record system may answer for what it has and does not give, so as not to be
+// asked again: whose it is, nobody knows here, and that it is there is not told.
+func TestWhatAnEHRHasAndDoesNotGiveLooksMissing(t *testing.T) {
+	var status int
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/fhir+json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/metadata"):
+			_, _ = io.WriteString(w, `{"resourceType":"CapabilityStatement","rest":[{"resource":[{"type":"Observation","searchParam":[{"name":"_id"},{"name":"patient"}]}]}]}`)
+		case strings.HasSuffix(r.URL.Path, mark), strings.Contains(r.URL.RawQuery, "_id="+mark):
+			w.Header().Set("Location", "https://store.example/"+mark)
+			w.WriteHeader(status)
+		case r.URL.RawQuery != "" || strings.Count(r.URL.Path, "/") == 2:
+			_, _ = io.WriteString(w, `{"resourceType":"Bundle","type":"searchset"}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(up.Close)
+	base, err := fhir.ParseBase(up.URL + "/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := openOver(t, connector, base, 0)
+	for _, status = range []int{402, 403, 405, 410, 423, 424, 451, 501, 302, 307} {
+		for _, path := range []string{"/Binary/", "/Communication/", "/Provenance/", "/Device/", "/Practitioner/", "/Observation/"} {
+			if status < 400 && path != "/Binary/" { // elsewhere a redirect tells of a wrong address
+				continue
+			}
+			there, missing := h.get(path+mark, alice), h.get(path+"none", alice)
+			if there.status != missing.status || there.body != missing.body || missing.status != 404 {
+				t.Errorf("%s with %d: %d %s, a missing one %d", path, status, there.status, there.body, missing.status)
+			}
+		}
 	}
 }

@@ -127,6 +127,10 @@ func (s *Server) Read(ctx context.Context, typ, id string) (*upstream.Answer, er
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
 	answer, err := s.get(ctx, s.base.String()+"/"+typ+"/"+id)
+	if status := statusError(0); typ == "Binary" && errors.As(err, &status) && status >= http.StatusMultipleChoices && status < http.StatusBadRequest {
+		// It lies elsewhere, where nobody follows: one that is there and not to be had.
+		return nil, fault.Wrap(status, fault.Unsupported, notOffered)
+	}
 	if typ != "Binary" && errors.Is(err, errPage) {
 		// A page of a sign-in or of a proxy, in place of any answer. A Binary may
 		// be a page itself.
@@ -207,8 +211,15 @@ func transportFault(ctx context.Context, err error) error {
 // maxRetryAfter bounds what is believed of when to ask again.
 const maxRetryAfter = time.Hour
 
+// statusError is an answer's status that is not as it should be.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("fhirserver: status %d", int(e)) }
+
+const notOffered = "The record system does not offer this."
+
 func (s *Server) statusFault(resp *http.Response) error {
-	cause := fmt.Errorf("fhirserver: status %d", resp.StatusCode)
+	cause := statusError(resp.StatusCode)
 	later := func(k fault.Kind, public string) error {
 		return &fault.Error{Kind: k, Public: public, Err: cause, RetryAfter: min(fetch.RetryAfter(resp.Header, time.Now()), maxRetryAfter)}
 	}
@@ -220,7 +231,11 @@ func (s *Server) statusFault(resp *http.Response) error {
 	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
 		return fault.Wrap(cause, fault.Invalid, "The record system does not understand this search.")
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusMethodNotAllowed, resp.StatusCode == http.StatusNotImplemented:
-		return fault.Wrap(cause, fault.Unsupported, "The record system does not offer this.")
+		return fault.Wrap(cause, fault.Unsupported, notOffered)
+	case resp.StatusCode == http.StatusPaymentRequired, resp.StatusCode == http.StatusLocked,
+		resp.StatusCode == http.StatusFailedDependency, resp.StatusCode == http.StatusUnavailableForLegalReasons:
+		// They speak of what was asked for and not of the server: it is there.
+		return fault.Wrap(cause, fault.Unsupported, notOffered)
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return later(fault.Unavailable, "The record system is not available.")
 	case resp.StatusCode == http.StatusGatewayTimeout:

@@ -189,6 +189,46 @@ func TestOneAppCannotTakeAllThePlacesOfASource(t *testing.T) {
 	}
 }
 
+func TestOneAppCannotCloseASourceForTheOthers(t *testing.T) {
+	var dead atomic.Bool
+	var searched atomic.Int64
+	up := newHospital(t, "x", "", false)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		search := strings.Contains(r.URL.Path, "/Observation")
+		if search {
+			searched.Add(1)
+		}
+		if search || dead.Load() { // this EHR breaks down over one kind of question
+			http.Error(w, "stack trace of the EHR", http.StatusInternalServerError)
+			return
+		}
+		up.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	a, hostile := limitedSource(t, front.URL, "{open_for: 10m}", "")
+	ordinary := bearerOf(t, a, "another")
+	breaker := func() string { return a.parts.ways["demo"].State().Breaker }
+	for range 30 {
+		askAt(a, "/fhir/demo/Observation", hostile)
+		if r := askAt(a, "/fhir/demo/Patient/p", ordinary); r.Code != http.StatusOK {
+			t.Fatalf("the other app: %d %s", r.Code, r.Body)
+		}
+	}
+	if n := searched.Load(); n > 10 || breaker() != "closed" {
+		t.Errorf("the EHR was asked %d times, its breaker is %s", n, breaker())
+	}
+	if r := askAt(a, "/fhir/demo/Observation", hostile); r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" {
+		t.Errorf("the hostile app: %d %s", r.Code, r.Body)
+	}
+	dead.Store(true)
+	for range 60 {
+		askAt(a, "/fhir/demo/Patient/p", ordinary)
+	}
+	if got := breaker(); got != "open" {
+		t.Errorf("nobody gets anything from the EHR, and its breaker is %s", got)
+	}
+}
+
 func TestBeyondTheLimitOfRequestsAtOnceHealthAndMetadataGoOn(t *testing.T) {
 	waiting, leave := make(chan struct{}, 2), make(chan struct{})
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

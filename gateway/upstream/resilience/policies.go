@@ -19,29 +19,15 @@ import (
 	"github.com/portico-fhir/portico/internal/fetch"
 )
 
-// policies is all that failsafe-go does here; no other file knows it.
+// policies and breaker are all that failsafe-go does here; no other file knows it.
 type policies struct {
 	o       Options
-	breaker circuitbreaker.CircuitBreaker[any] // nil: off
+	breaker *breaker
 	places  bulkhead.Bulkhead[any]
 }
 
-// probes is how many requests in a row must succeed before the breaker closes,
-// and how many may be on their way until then.
-const probes = 2
-
 func newPolicies(o Options) *policies {
-	p := &policies{o: o, places: bulkhead.New[any](uint(o.Concurrent))}
-	if !o.Breaker.Off {
-		// No listeners: with one the breaker lets go of its lock in the middle of
-		// a change of state.
-		p.breaker = circuitbreaker.NewBuilder[any]().
-			WithFailureRateThreshold(o.Breaker.Rate, uint(o.Breaker.Requests), o.Breaker.Window).
-			WithSuccessThreshold(probes).
-			WithDelay(o.Breaker.Open).WithJitterFactor(0.25).
-			Build()
-	}
-	return p
+	return &policies{o: o, breaker: newBreaker(o.Breaker), places: bulkhead.New[any](uint(o.Concurrent))}
 }
 
 // repeating puts retries and hedging around next.
@@ -70,7 +56,7 @@ func (p *policies) repeating(next http.RoundTripper, short time.Duration) http.R
 // worthRetry says that the same request could well succeed in a moment. One that
 // the EHR did not answer in time is not sent again: it may be at work on it.
 func (p *policies) worthRetry(resp *http.Response, err error, short time.Duration) bool {
-	if p.closedFor() > 0 {
+	if p.breaker.closedFor() > 0 {
 		return false
 	}
 	if err != nil {
@@ -107,25 +93,6 @@ func connectionLost(err error) bool {
 	return true
 }
 
-// closedFor gives how long the EHR is left alone still.
-func (p *policies) closedFor() time.Duration {
-	if p.breaker == nil {
-		return 0
-	}
-	return p.breaker.RemainingDelay()
-}
-
-// admit asks the breaker; probe says that it wants to know how this one ends.
-func (p *policies) admit() (probe bool, err error) {
-	if p.breaker == nil {
-		return false, nil
-	}
-	if !p.breaker.TryAcquirePermit() {
-		return false, errOpen(p.breaker.RemainingDelay())
-	}
-	return p.breaker.IsHalfOpen(), nil
-}
-
 // place waits for a free place.
 func (p *policies) place(ctx context.Context, most time.Duration) error {
 	err := p.places.AcquirePermitWithMaxWait(ctx, most)
@@ -138,32 +105,98 @@ func (p *policies) place(ctx context.Context, most time.Duration) error {
 // leave gives the place back.
 func (p *policies) leave() { p.places.ReleasePermit() }
 
-// learn tells the breaker how a request ended. What began before it opened says
-// nothing about the EHR now.
-func (p *policies) learn(good, probe bool) {
+// probes is how many requests in a row must succeed before a breaker closes, and
+// how many may be on their way until then.
+const probes = 2
+
+// breaker is nil when it is off.
+type breaker struct {
+	b circuitbreaker.CircuitBreaker[any]
+}
+
+func newBreaker(o Breaker) *breaker {
+	if o.Off {
+		return nil
+	}
+	// No listeners: with one it lets go of its lock in the middle of a change of
+	// state.
+	return &breaker{circuitbreaker.NewBuilder[any]().
+		WithFailureRateThreshold(o.Rate, uint(o.Requests), o.Window).
+		WithSuccessThreshold(probes).
+		WithDelay(o.Open).WithJitterFactor(0.25).
+		Build()}
+}
+
+// closedFor gives how long nothing is asked still.
+func (b *breaker) closedFor() time.Duration {
+	if b == nil {
+		return 0
+	}
+	return b.b.RemainingDelay()
+}
+
+// admit says whether one more may be asked; probe says that the breaker wants to
+// know how this one ends.
+func (b *breaker) admit() (probe, ok bool) {
+	if b == nil {
+		return false, true
+	}
+	if !b.b.TryAcquirePermit() {
+		return false, false
+	}
+	return b.b.IsHalfOpen(), true
+}
+
+// learn tells how a request ended. What began before the breaker opened says
+// nothing about now.
+func (b *breaker) learn(good, probe bool) {
 	switch {
-	case p.breaker == nil, p.breaker.IsHalfOpen() && !probe:
+	case b == nil, b.b.IsHalfOpen() && !probe:
 	case good:
-		p.breaker.RecordSuccess()
+		b.b.RecordSuccess()
 	default:
-		p.breaker.RecordFailure()
+		b.b.RecordFailure()
 	}
 }
 
-// forget gives back what a probe took that taught nothing. The breaker has no way
-// to do that for one, so all of them begin anew.
-func (p *policies) forget(probe bool) {
-	if p.breaker != nil && probe && p.breaker.IsHalfOpen() {
-		p.breaker.Open()
-		p.breaker.HalfOpen()
+// forget gives back what a probe took that taught nothing. There is no way to do
+// that for one, so all of them begin anew.
+func (b *breaker) forget(probe bool) {
+	if b != nil && probe && b.b.IsHalfOpen() {
+		b.b.Open()
+		b.b.HalfOpen()
 	}
 }
 
-// state gives the breaker's state in a word, and what it has counted.
-func (p *policies) state() (word string, requests, failures uint) {
-	if p.breaker == nil {
-		return "off", 0, 0
+// The states that are told.
+const (
+	stateOff      = "off"
+	stateClosed   = "closed"
+	stateHalfOpen = "half-open"
+	stateOpen     = "open"
+)
+
+// reading is what a breaker tells of itself.
+type reading struct {
+	word               string
+	openFor            time.Duration
+	requests, failures uint
+}
+
+func (b *breaker) read() reading {
+	if b == nil {
+		return reading{word: stateOff}
 	}
-	m := p.breaker.Metrics()
-	return p.breaker.State().String(), m.Executions(), m.Failures()
+	m := b.b.Metrics()
+	return reading{b.b.State().String(), b.closedFor(), m.Executions(), m.Failures()}
+}
+
+// with adds another's: whoever lets something through soonest counts.
+func (r reading) with(other reading) reading {
+	r.requests, r.failures = r.requests+other.requests, r.failures+other.failures
+	if other.word == stateHalfOpen {
+		r.word = stateHalfOpen
+	}
+	r.openFor = min(r.openFor, other.openFor)
+	return r
 }

@@ -63,7 +63,8 @@ func (c counted) Reserve(_ context.Context, most time.Duration) (time.Duration, 
 }
 
 // Breaker says when the EHR is left alone. Connection failures, time-outs and
-// 5xx but 501 are failures; 4xx are answers.
+// 5xx but 501 are failures; 4xx are answers. Each party has one like it of its own,
+// so that one that provokes failures stops itself and not the others: see parties.
 type Breaker struct {
 	Off      bool
 	Rate     float64       // share of failures that opens it; 0: 0.5
@@ -106,6 +107,7 @@ type Transport struct {
 	o       Options
 	guard   *policies
 	shares  *shares
+	parties *parties
 	pause   pause
 	crowd   crowd
 	health  health
@@ -130,6 +132,7 @@ func New(o Options) (*Transport, error) {
 	}
 	t := &Transport{o: o, shares: newShares(o.PerParty), crowd: crowd{own: rate.NewBucket(o.Rate)}}
 	t.guard = newPolicies(o)
+	t.parties = newParties(o, t.guard.breaker)
 	t.repeats = t.guard.repeating(roundTripper(t.attempt), o.Wait)
 	return t, nil
 }
@@ -208,8 +211,9 @@ func (t *Transport) admit(ctx context.Context) (*pass, error) {
 	if err := t.pause.wait(ctx, t.o.Now, t.o.Wait); err != nil {
 		return nil, err
 	}
-	if left := t.guard.closedFor(); left > 0 {
-		return nil, errOpen(left)
+	party := reqctx.Party(ctx)
+	if err := t.parties.closed(party); err != nil {
+		return nil, err
 	}
 	leave, err := t.place(ctx)
 	if err != nil {
@@ -220,12 +224,10 @@ func (t *Transport) admit(ctx context.Context) (*pass, error) {
 		p.release()
 		return nil, err
 	}
-	probe, err := t.guard.admit()
-	if err != nil {
+	if p.permit, err = t.parties.admit(party); err != nil {
 		p.release()
 		return nil, err
 	}
-	p.probe = probe
 	return p, nil
 }
 
@@ -260,6 +262,11 @@ func (t *Transport) turn(ctx context.Context) error {
 
 func errOpen(left time.Duration) error {
 	return fault.Later(fault.Unavailable, max(left, time.Second), "The record system does not answer; it is left alone for a moment.")
+}
+
+// errOpenFor refuses one party.
+func errOpenFor(left time.Duration) error {
+	return fault.Later(fault.Unavailable, max(left, time.Second), "The record system fails at what this app asks; it is left alone for a moment.")
 }
 
 // sleep waits for d unless ctx ends before.

@@ -67,6 +67,7 @@ func (e *ehr) getFor(party, method string) (int, string, error) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	req.Header.Set("Party", party) // for the handler of the test
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return 0, "", err

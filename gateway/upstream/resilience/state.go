@@ -17,7 +17,7 @@ import (
 
 // State is how a source does, without anything about anybody.
 type State struct {
-	Breaker     string        // closed, open, half-open or off
+	Breaker     string        // closed, open, half-open or off; open as well when all who asked lately are kept away
 	OpenFor     time.Duration // until it is tried again
 	Requests    uint          // that the breaker has in mind
 	Failures    uint          // of them
@@ -32,8 +32,8 @@ type State struct {
 // State tells how the source does now.
 func (t *Transport) State() State {
 	s := t.health.snapshot()
-	s.Breaker, s.Requests, s.Failures = t.guard.state()
-	s.OpenFor = t.guard.closedFor()
+	r := t.parties.read()
+	s.Breaker, s.OpenFor, s.Requests, s.Failures = r.word, r.openFor, r.requests, r.failures
 	if left, _ := t.pause.left(t.o.Now()); left > 0 {
 		s.PausedFor = left
 	}
@@ -84,8 +84,8 @@ func (h *health) bad(at time.Time, word string) {
 // pass is the right to ask once. release gives the place back and may be called
 // more than once.
 type pass struct {
+	permit
 	release func()
-	probe   bool
 }
 
 // answered notes an answer's status.
@@ -101,7 +101,7 @@ func (t *Transport) answered(p *pass, resp *http.Response, took time.Duration) {
 	}
 	if resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented {
 		t.health.bad(now, "status "+strconv.Itoa(resp.StatusCode))
-		t.guard.learn(false, p.probe)
+		t.parties.failed(p.permit)
 		return
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
@@ -109,7 +109,7 @@ func (t *Transport) answered(p *pass, resp *http.Response, took time.Duration) {
 	} else {
 		t.health.good(now, took)
 	}
-	t.guard.learn(true, p.probe)
+	t.parties.answered(p.permit)
 }
 
 // failed notes that no answer came.
@@ -117,16 +117,22 @@ func (t *Transport) failed(ctx context.Context, p *pass, err error, took time.Du
 	var ours *fault.Error
 	switch {
 	case errors.As(err, &ours), errors.Is(err, ErrLocal):
-		t.guard.forget(p.probe)
+		t.parties.forget(p.permit)
 		return
 	case ctx.Err() != nil && took < t.o.Patience/2:
 		// The caller went away. Whether an answer would have come is not known,
 		// unless it was overdue.
-		t.guard.forget(p.probe)
+		t.parties.forget(p.permit)
 		return
 	}
-	t.health.bad(t.o.Now(), word(err))
-	t.guard.learn(false, p.probe)
+	why := word(err)
+	t.health.bad(t.o.Now(), why)
+	switch why {
+	case "connect", "tls":
+		t.parties.unreachable(p.permit)
+	default:
+		t.parties.failed(p.permit)
+	}
 }
 
 // word names an error; its text could hold an address or a URL.
@@ -150,7 +156,7 @@ func word(err error) string {
 // request has ended.
 func (t *Transport) hold(ctx context.Context, p *pass, body io.ReadCloser) io.ReadCloser {
 	stop := context.AfterFunc(ctx, p.release)
-	return &heldBody{ReadCloser: body, t: t, ctx: ctx, done: func() { stop(); p.release() }}
+	return &heldBody{ReadCloser: body, t: t, of: p.of, ctx: ctx, done: func() { stop(); p.release() }}
 }
 
 // heldBody is an answer's body. One that breaks off counts as a failure, and so
@@ -158,6 +164,7 @@ func (t *Transport) hold(ctx context.Context, p *pass, body io.ReadCloser) io.Re
 type heldBody struct {
 	io.ReadCloser
 	t    *Transport
+	of   *party
 	ctx  context.Context
 	done func()
 	once sync.Once
@@ -170,7 +177,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) && (b.ctx.Err() == nil || b.t.o.Now().Sub(begun) >= b.t.o.Patience/2) {
 		b.once.Do(func() {
 			b.t.health.bad(b.t.o.Now(), "body")
-			b.t.guard.learn(false, false)
+			b.t.parties.failed(permit{of: b.of})
 		})
 	}
 	return n, err //nolint:wrapcheck // an io.Reader passes errors on as they are

@@ -62,6 +62,17 @@ func (p *parties) closed(key string) error {
 	return nil
 }
 
+// well says whether neither breaker has reason for doubt.
+func (p *parties) well(key string) bool {
+	if word := p.ehr.read().word; word != stateClosed && word != stateOff {
+		return false
+	}
+	p.mu.Lock()
+	one := p.of[key]
+	p.mu.Unlock()
+	return one == nil || one.own.read().word == stateClosed
+}
+
 // admit asks the party's breaker and then the EHR's.
 func (p *parties) admit(key string) (permit, error) {
 	m, ok := permit{of: p.join(key)}, false

@@ -66,6 +66,9 @@ func TestAPartyThatProvokesFailuresStopsItselfAlone(t *testing.T) {
 			if n := provoked.Load(); n > 4 {
 				t.Errorf("provoked %d times, want 4 at most", n)
 			}
+			if e.ways.Spare("hostile") || !e.ways.Spare("ordinary") {
+				t.Errorf("to spare for the hostile one: %v", e.ways.Spare("hostile"))
+			}
 			if s := e.ways.State(); s.Breaker != "closed" || s.OpenFor != 0 {
 				t.Errorf("%+v", s)
 			}

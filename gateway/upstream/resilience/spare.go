@@ -8,7 +8,7 @@ import (
 )
 
 // Spare says whether one more request of a party would keep nobody waiting: the
-// EHR answers, has not asked to be left alone, half of the places and of the
+// EHR answers it, has not asked to be left alone, half of the places and of the
 // party's stay free, of what may be sent at once half is left to this process, and
 // no request had to wait for its turn lately, whoever else takes turns. It is for
 // what nobody waits for.
@@ -17,7 +17,7 @@ func (t *Transport) Spare(party string) bool {
 	if left, _ := t.pause.left(now); left > 0 {
 		return false
 	}
-	if word, _, _ := t.guard.state(); word != "closed" && word != "off" {
+	if !t.parties.well(party) {
 		return false
 	}
 	return 2*(t.health.snapshot().InFlight+1) <= t.o.Concurrent && t.shares.spare(party) && !t.crowd.now(now)

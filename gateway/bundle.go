@@ -159,11 +159,12 @@ func (w *bundleWriter) end(out []byte) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// links: an answer without entries has no self link. It repeats nothing of what
-// was asked, so that a search for somebody else gives back not even the question.
+// links: the self link says which parameters were used (R4 http, "Search"). One that
+// found nothing does not repeat what could name somebody, so that a search for
+// somebody else gives back not even the question.
 func (w *bundleWriter) links(out []byte, next string) []byte {
 	var links []byte
-	if w.entries > 0 {
+	if w.entries > 0 || w.matches > 0 || w.x.namesNobody() {
 		links = appendLink(links, "self", w.x.link(w.x.canonical()))
 	}
 	if next != "" {

@@ -243,7 +243,9 @@ func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 	})
 	switch kind := fault.KindOf(err); {
 	case errors.Is(err, upstream.ErrRange):
-		return httpfile.NoSuchRange(), nil
+		length := upstream.NoRange{Total: -1}
+		errors.As(err, &length)
+		return httpfile.NoSuchRange(length.Total), nil
 	case err != nil && kind == fault.Unsupported:
 		x.log.Fail(err)
 		return nil, fault.New(fault.NotFound, "Not found.")

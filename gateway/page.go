@@ -46,6 +46,32 @@ func (x *exchange) canonical() string {
 	return x.ask.Query.Encode()
 }
 
+// people are the types of which a date, too, may tell whom is meant.
+var people = []string{"Patient", "Person", "Practitioner", "RelatedPerson"}
+
+// codes are the parameters whose values say what is looked for and never whom.
+var codes = []string{
+	"category", "class", "clinical-status", "code", "intent", "lifecycle-status", "status", "type", "vaccine-code", "verification-status",
+}
+
+// namesNobody says that what is asked could be anybody's question: codes, dates and
+// amounts, and the patient whom the token is for.
+func (x *exchange) namesNobody() bool {
+	if x.several || x.ask.Interaction != guard.Search || slices.Contains(people, x.ask.Type) {
+		return false
+	}
+	return !slices.ContainsFunc(x.ask.Query.Params, func(p search.Param) bool {
+		switch d := p.Definition; d.Kind {
+		case search.Date, search.Number, search.Quantity:
+			return false
+		case search.Token:
+			return !slices.Contains(codes, d.Name)
+		default:
+			return d.Name != "patient" && d.Name != "subject" // another's is refused
+		}
+	})
+}
+
 // link gives a URL of this answer's place.
 func (x *exchange) link(query string) string {
 	if query == "" {

@@ -89,3 +89,47 @@ func TestALongSearchHasLinksThatCanBeFollowedOrNone(t *testing.T) {
 		t.Errorf("%d %.200s", r.status, r.body)
 	}
 }
+
+// The self link says what was used (R4 http, "Search"), whether something was found
+// or not. What could name somebody is not repeated when nothing was found: the
+// answer about a stranger's resource holds not even its id.
+func TestASelfLinkSaysWhatWasUsedAndRepeatsNobody(t *testing.T) {
+	empty := &scripted{search: func(string) string { return `{"resourceType":"Bundle"}` }}
+	h := openOver(t, empty, somewhere(t), 0)
+	one := &scripted{search: func(string) string {
+		return `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Observation","id":"o","subject":{"reference":"Patient/alice"}},"search":{"mode":"match"}}]}`
+	}}
+	full := openOver(t, one, somewhere(t), 0)
+	for _, tt := range []struct {
+		path string
+		self string // "": there is none when nothing was found
+	}{
+		{"/Observation?_id=other", ""},
+		{"/Observation?identifier=urn:mrn%7C123", ""},
+		{"/Observation?encounter=Encounter/other", ""},
+		{"/Observation?performer=Practitioner/x", ""},
+		{"/Observation?status=final&value-string=Doe", ""},
+		{"/Patient?birthdate=1970-01-01", ""},
+		{"/Practitioner?name=Doe", ""},
+		{"/Practitioner?phone=555", ""},
+		{"/Observation", "/Observation"},
+		{"/Observation?patient=alice&category=laboratory&date=ge2020", "/Observation?category=laboratory&date=ge2020&patient=alice"},
+		{"/Observation?code=http://loinc.org%7C4548-4&_sort=-date&_count=5", "/Observation?code=http://loinc.org%7C4548-4&_sort=-date&_count=5"},
+		{"/Observation?_summary=count&status=final", "/Observation?status=final&_summary=count"},
+		{"/Observation?category=laboratory&nonsense=Doe", "/Observation?category=laboratory"}, // handling=lenient
+	} {
+		self := ""
+		if r := h.get(tt.path, alice, "Prefer", "handling=lenient"); r.status != http.StatusOK {
+			t.Errorf("%s: %d %s", tt.path, r.status, r.body)
+		} else if _, after, ok := strings.Cut(r.body, `"relation":"self","url":"`); ok {
+			self, _, _ = strings.Cut(after, `"`)
+		}
+		if want := h.base + tt.self; tt.self != "" && self != want || tt.self == "" && self != "" {
+			t.Errorf("%s: self %q, want %q", tt.path, self, tt.self)
+		}
+	}
+	// A count that is not 0 is of the app's own.
+	if r := full.get("/Observation?_summary=count&_id=o", alice); !strings.Contains(r.body, `"total":1`) || !strings.Contains(r.body, `"relation":"self"`) {
+		t.Errorf("%s", r.body)
+	}
+}

@@ -58,18 +58,19 @@ func (w *wiring) connect(s config.Source, base fhir.Base, p *profiles.Profile) (
 	if err != nil {
 		return nil, err
 	}
-	ways, err := resilience.New(resilience.Options{
-		Next:    seen,
-		Retries: max(s.Limits.Attempts-1, 0), Patience: s.Timeout, Hedge: s.Limits.HedgeAfter, Total: s.Limits.Total,
-		Concurrent: s.Limits.Concurrent, PerParty: s.Limits.PerApp, Wait: s.Limits.Wait,
-		Rate: rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst}, Turns: w.turns(s),
-		Breaker: resilience.Breaker{Open: s.Limits.OpenFor},
-	})
+	limits := limitsOf(s)
+	limits.Next, limits.Turns = seen, w.turns(s)
+	limits.Rate = rate.Limit{PerSecond: float64(s.Limits.PerSecond), Burst: s.Limits.Burst}
+	ways, err := resilience.New(limits)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere, err := w.outside(s, base, places)
 	if err != nil {
 		return nil, err
 	}
 	w.ways[s.ID] = ways
-	o := fhirserver.Options{Base: base, Timeout: s.Timeout, Transport: ways, Outside: signed.Elsewhere, Accept: p.HTTP.Accept, MediaTypes: p.HTTP.MediaTypes}
+	o := fhirserver.Options{Base: base, Timeout: s.Timeout, Transport: ways, Outside: elsewhere, Accept: p.HTTP.Accept, MediaTypes: p.HTTP.MediaTypes}
 	for i, a := range s.Attachments {
 		o.Places = append(o.Places, fhirserver.Place{Base: places[i], Credentials: a.Credentials})
 	}

@@ -37,7 +37,7 @@ func (o *operator) call(ctx context.Context, method, path string, body, out any)
 		}
 		reader = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, o.base+path, reader) //nolint:gosec // G704: the address of the operator's own listener
+	req, err := http.NewRequestWithContext(ctx, method, o.base+path, reader) //nolint:gosec,nolintlint // G704: the address of the operator's own listener
 	if err != nil {
 		return fmt.Errorf("the operator's API: %w", err)
 	}
@@ -47,7 +47,7 @@ func (o *operator) call(ctx context.Context, method, path string, body, out any)
 	}
 	// No proxy: the credential is for loopback alone.
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
-	res, err := c.Do(req) //nolint:gosec // G704: as above
+	res, err := c.Do(req) //nolint:gosec,nolintlint // G704: as above
 	if err != nil {
 		return fmt.Errorf("the server cannot be reached at %s; is it running? %w", o.base, err)
 	}

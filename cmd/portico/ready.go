@@ -106,7 +106,7 @@ func (w *wiring) askParts(ctx context.Context) readiness {
 	all.Wait()
 	for name, state := range w.watch.states() {
 		if !slices.ContainsFunc(out.Checks, func(c check) bool { return c.Name == name }) {
-			out.Checks = append(out.Checks, outside(name, w.stateOf(name, state)))
+			out.Checks = append(out.Checks, seen(name, w.stateOf(name, state)))
 		}
 	}
 	listener := check{Name: "listener", Result: okResult, Needed: true}
@@ -139,8 +139,8 @@ func (w *wiring) askPart(ctx context.Context, p part) check {
 	return c
 }
 
-// outside is what is known of an EHR or a provider.
-func outside(name, state string) check {
+// seen is what is known of an EHR or a provider.
+func seen(name, state string) check {
 	if state == wellState || state == unknownState {
 		return check{Name: name, Result: state}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portico-fhir/portico/config"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 // How long Portico takes to end, once the requests under way are done or cut: what
@@ -103,7 +104,15 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}
-	o := &slog.HandlerOptions{Level: level}
+	// What an error of a driver or of the standard library quotes is not for a log,
+	// wherever it is logged. Those of a start and of what the operator wrote into the
+	// configuration are given as texts, and stay.
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.StringValue(reqctx.Scrub(err.Error()))
+		}
+		return a
+	}}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}

@@ -101,7 +101,7 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err != nil {
 		if c.seen != [2]os.FileInfo{} { // said once
 			c.seen = [2]os.FileInfo{}
-			c.log.Error("the TLS certificate cannot be read; the one in use stays", "error", err)
+			c.log.Error("the TLS certificate cannot be read; the one in use stays", "error", cut(err))
 		}
 		return c.current, nil
 	}
@@ -111,7 +111,7 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.seen = seen
 	cert, err := c.read()
 	if err != nil {
-		c.log.Error("the new TLS certificate cannot be used; the one in use stays", "error", err)
+		c.log.Error("the new TLS certificate cannot be used; the one in use stays", "error", cut(err))
 		return c.current, nil
 	}
 	c.current = cert

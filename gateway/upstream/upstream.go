@@ -26,6 +26,15 @@ var ErrRange = errors.New("upstream: the file has no such range")
 // than one may.
 var ErrCostly = errors.New("upstream: too costly")
 
+// NoRange is an ErrRange that tells how long the file is.
+type NoRange struct{ Total int64 }
+
+// Error implements error.
+func (NoRange) Error() string { return ErrRange.Error() }
+
+// Unwrap makes it an ErrRange.
+func (NoRange) Unwrap() error { return ErrRange }
+
 // Reader fetches from one upstream.
 type Reader interface {
 	// Read gives one resource. A missing or deleted one is a fault of kind

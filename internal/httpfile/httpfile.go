@@ -23,8 +23,11 @@ type File struct {
 	Modified    time.Time
 }
 
-// NoSuchRange is a file of which what was asked for does not exist.
-func NoSuchRange() *File { return &File{Body: http.NoBody, Total: -1, Part: &Range{From: -1}} }
+// NoSuchRange is a file of so many bytes, -1 when unknown, of which what was asked
+// for does not exist.
+func NoSuchRange(total int64) *File {
+	return &File{Body: http.NoBody, Total: total, Part: &Range{From: -1}}
+}
 
 // Sending is how a file leaves.
 type Sending struct {
@@ -41,7 +44,7 @@ type Sending struct {
 func (f *File) Plan(c Wants) Sending {
 	switch {
 	case f.Part != nil && f.Part.From < 0: // see NoSuchRange
-		return Sending{Status: http.StatusRequestedRangeNotSatisfiable, Total: -1}
+		return Sending{Status: http.StatusRequestedRangeNotSatisfiable, Total: f.Total}
 	case c.Unmodified(f.ETag, f.Modified):
 		return Sending{Status: http.StatusNotModified}
 	case f.Part != nil:

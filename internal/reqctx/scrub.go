@@ -22,6 +22,7 @@ var sensitive = regexp.MustCompile(strings.Join([]string{
 	`(?P<url>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>` + "`" + `]+)`,
 	`(?P<email>[^\s"'<>@:,;]+@[^\s"'<>@:,;]+)`,
 	`(?P<auth>\b(?i:bearer|basic)\s+\S+)`,
+	`(?P<row>(?:\)=|\bcontains )\([^)]*\)?)`, // what PostgreSQL tells of a row
 	`(?P<quoted>"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)+'|` + "`[^`]*`?" + `)`,
 	`(?P<pair>\b[A-Za-z_][A-Za-z0-9_.:-]*=[^\s,;)]+)`,
 	`(?P<reference>\b[A-Z][A-Za-z]{2,40}/[A-Za-z0-9.-]{1,64})`,
@@ -68,6 +69,8 @@ func replacement(kind, text string) string {
 			host = host[i+1:]
 		}
 		return scheme + "://" + host + "/…"
+	case "row":
+		return strings.TrimRight(text[:strings.Index(text, "(")], " ") + "(…)"
 	case "quoted":
 		return `"…"`
 	case "pair":

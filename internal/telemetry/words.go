@@ -86,7 +86,7 @@ func (w *words) reason(word string) string {
 func surface(route string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(route, "/"), "/")
 	switch first {
-	case "fhir", "oauth", "login", "static", "ehr", "livez", "readyz", "metrics":
+	case "fhir", "oauth", "login", "static", "ehr", "notify", "livez", "readyz", "metrics":
 		return first
 	case "logout":
 		return "login"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -83,13 +84,24 @@ func (s *Server) open(within, caller context.Context, end context.CancelFunc, li
 	return f, nil
 }
 
+// noRange reads how long a file is from the "bytes */n" that goes with 416
+// (RFC 9110 §15.5.17).
+func noRange(contentRange string) error {
+	length, ok := strings.CutPrefix(strings.TrimSpace(contentRange), "bytes */")
+	total, err := strconv.ParseInt(length, 10, 64)
+	if !ok || err != nil || total < 0 {
+		return upstream.ErrRange
+	}
+	return upstream.NoRange{Total: total}
+}
+
 // fileFault is statusFault for files, of which any type is usable and a part may
 // be asked for.
 func (s *Server) fileFault(resp *http.Response, want upstream.FileRequest) error {
 	const unusable = "The record system gave an unusable answer."
 	switch coding := resp.Header.Get("Content-Encoding"); {
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && want.Range != "":
-		return fault.Wrap(fmt.Errorf("fhirserver: %w", upstream.ErrRange), fault.Invalid, "The file has no such range.")
+		return fault.Wrap(fmt.Errorf("fhirserver: %w", noRange(resp.Header.Get("Content-Range"))), fault.Invalid, "The file has no such range.")
 	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusNotAcceptable, resp.StatusCode == http.StatusUnauthorized:
 		return fault.Wrap(fmt.Errorf("fhirserver: status %d for a file", resp.StatusCode), fault.Unsupported, "The record system does not offer this.")
 	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent:

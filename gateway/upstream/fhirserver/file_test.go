@@ -107,6 +107,8 @@ func TestFilesThatAreNone(t *testing.T) {
 		"a part unasked":              {header(206, "Content-Range", "bytes 0-4/9"), upstream.FileRequest{}, fault.Upstream},
 		"a part of nobody knows what": {header(206), upstream.FileRequest{Range: "bytes=0-4"}, fault.Upstream},
 		"no such range":               {header(416), upstream.FileRequest{Range: "bytes=9-"}, fault.Invalid},
+		"no such range, of a length":  {header(416, "Content-Range", "bytes */5"), upstream.FileRequest{Range: "bytes=9-"}, fault.Invalid},
+		"no such range, of nonsense":  {header(416, "Content-Range", "bytes */-5"), upstream.FileRequest{Range: "bytes=9-"}, fault.Invalid},
 		"no such range, unasked":      {header(416), upstream.FileRequest{}, fault.Upstream},
 		"a hang":                      {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, upstream.FileRequest{}, fault.UpstreamTimeout},
 	} {
@@ -121,6 +123,10 @@ func TestFilesThatAreNone(t *testing.T) {
 			}
 			if strings.Contains(name, "no such range") && errors.Is(err, upstream.ErrRange) != (tt.want.Range != "") {
 				t.Errorf("ErrRange: %v", err)
+			}
+			var length upstream.NoRange
+			if told := errors.As(err, &length); told != (name == "no such range, of a length") || told && length.Total != 5 {
+				t.Errorf("a length: %v %d", told, length.Total)
 			}
 			if err != nil && (strings.Contains(err.Error(), origin) || strings.Contains(err.Error(), "12345")) {
 				t.Errorf("the error tells of the upstream: %v", err)

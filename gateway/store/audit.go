@@ -18,9 +18,6 @@ var (
 // ErrBehind says that more events are waiting to be written than can be.
 var ErrBehind = errors.New("store: the audit is too far behind")
 
-const auditColumns = `seq, id, time, request_id, source, client, person_issuer, person_subject, patient, grant_id,
-	interaction, type, resource_id, query, scopes, outcome, status, released, masked, withheld`
-
 // Record implements audit.Sink. It returns when the event is on the disk, or
 // with an error when it is not. The client's leaving changes nothing: what was
 // asked is written down whether or not somebody waits for the answer.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/portico-fhir/portico/gateway/audit"
@@ -34,9 +35,12 @@ type waiting struct {
 	result chan error
 }
 
-const insertEvent = `INSERT INTO audit_events (` + auditColumns + `)
+const (
+	lastEvent   = `SELECT COALESCE(MAX(seq), 0) FROM audit_events`
+	insertEvent = `INSERT INTO audit_events (` + auditColumns + `)
 	SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 	WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE id = ?)`
+)
 
 func startAuditWriter(on *db) *auditWriter {
 	w := &auditWriter{on: on, wake: make(chan struct{}, 1), done: make(chan struct{})}
@@ -125,6 +129,8 @@ func (w *auditWriter) commit(batch []waiting) ([]error, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
 	results := make([]error, len(batch))
+	w.on.parse(ctx, lastEvent)
+	w.on.parse(ctx, insertEvent)
 	err := w.on.inTx(ctx, func(tx txn) error { return w.append(ctx, tx, batch, results) })
 	return results, err
 }
@@ -136,14 +142,16 @@ func (w *auditWriter) append(ctx context.Context, tx txn, batch []waiting, resul
 	if err := tx.alone(ctx, "audit"); err != nil {
 		return fmt.Errorf("wait for the others: %w", err)
 	}
+	if tx.postgres {
+		return appendAll(ctx, tx, batch, results)
+	}
 	var seq int64
-	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM audit_events`).Scan(&seq); err != nil {
+	if err := tx.QueryRowContext(ctx, lastEvent).Scan(&seq); err != nil {
 		return fmt.Errorf("find the last number: %w", err)
 	}
 	for i := range batch {
 		e := &batch[i].event
-		ok, err := changed(tx.ExecContext(ctx, insertEvent, seq+1, e.ID, micros(e.Time), e.RequestID, e.Source, e.Client, e.PersonIss, e.PersonSub,
-			e.Patient, e.Grant, e.Interaction, e.Type, e.ResourceID, e.Query, e.Scopes, e.Outcome, e.Status, e.Released, e.Masked, e.Withheld, e.ID))
+		ok, err := changed(tx.ExecContext(ctx, insertEvent, slices.Concat([]any{seq + 1}, eventRow(e), []any{e.ID})...))
 		switch {
 		case err != nil:
 			return fmt.Errorf("write: %w", err)

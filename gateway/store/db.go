@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -23,12 +24,15 @@ import (
 type db struct {
 	pool     *sql.DB
 	postgres bool
-	reads    bool // what is asked changes nothing, so it may be asked again
+	reads    bool     // what is asked changes nothing, so it may be asked again
+	parsed   sync.Map // *sql.Stmt by query, for SQLite
+	texts    sync.Map // by query, as PostgreSQL wants it
 }
 
 // txn is a transaction of either database.
 type txn struct {
 	tx       *sql.Tx
+	on       *db
 	postgres bool
 }
 
@@ -44,14 +48,17 @@ const (
 var errText = fault.New(fault.Invalid, "A value is not text in UTF-8.")
 
 // bind gives the statement and its arguments as the database wants them.
-func bind(postgres, reads bool, query string, args []any) (string, []any, error) {
-	if !postgres {
+func (d *db) bind(reads bool, query string, args []any) (string, []any, error) {
+	if !d.postgres {
 		return query, args, nil
 	}
 	for i, arg := range args {
+		if list, ok := arg.([]string); ok && slices.ContainsFunc(list, unkeepable) {
+			return "", nil, errText
+		}
 		s, ok := arg.(string)
 		switch {
-		case !ok || utf8.ValidString(s) && strings.IndexByte(s, 0) < 0:
+		case !ok || !unkeepable(s):
 		case reads: // as in SQLite: it is looked for, and not found
 			args = slices.Clone(args)
 			args[i] = "\uffff" + hex.EncodeToString([]byte(s))
@@ -59,8 +66,16 @@ func bind(postgres, reads bool, query string, args []any) (string, []any, error)
 			return "", nil, errText
 		}
 	}
-	return numbered(query), args, nil
+	if known, ok := d.texts.Load(query); ok {
+		text, _ := known.(string)
+		return text, args, nil
+	}
+	text := numbered(query)
+	d.texts.Store(query, text) // as many as the code has
+	return text, args, nil
 }
+
+func unkeepable(s string) bool { return !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 }
 
 // numbered puts $1, $2 ... in place of each question mark; no statement has one
 // of another meaning.
@@ -79,7 +94,7 @@ func numbered(query string) string {
 
 // ExecContext runs one statement as a transaction of its own.
 func (d *db) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	query, args, err := bind(d.postgres, d.reads, query, args)
+	query, args, err := d.bind(d.reads, query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +139,11 @@ func (r *row) Scan(targets ...any) error {
 
 // QueryRowContext asks for one row.
 func (d *db) QueryRowContext(ctx context.Context, query string, args ...any) *row {
-	query, args, err := bind(d.postgres, d.reads, query, args)
+	query, args, err := d.bind(d.reads, query, args)
 	return &row{err: err, ctx: ctx, repeat: d.reads, ask: func(ctx context.Context) *sql.Row {
+		if s := d.parse(ctx, query); s != nil { //nolint:sqlclosecheck // it ends with the pool
+			return s.QueryRowContext(ctx, args...)
+		}
 		return d.pool.QueryRowContext(ctx, query, args...)
 	}}
 }
@@ -147,7 +165,7 @@ func (r *rows) Err() error { return classify(r.Rows.Err()) }
 
 // QueryContext asks for rows.
 func (d *db) QueryContext(ctx context.Context, query string, args ...any) (*rows, error) {
-	query, args, err := bind(d.postgres, d.reads, query, args)
+	query, args, err := d.bind(d.reads, query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +197,7 @@ func (d *db) once(ctx context.Context, f func(txn) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := f(txn{tx, d.postgres}); err != nil {
+	if err := f(txn{tx, d, d.postgres}); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
@@ -199,17 +217,35 @@ func ignoreDone(err error) error {
 
 // ExecContext runs one statement in the transaction.
 func (t txn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	query, args, err := bind(t.postgres, false, query, args)
+	query, args, err := t.on.bind(false, query, args)
 	if err != nil {
 		return nil, err
+	}
+	if s := t.on.known(query); s != nil {
+		return t.tx.StmtContext(ctx, s).ExecContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 	}
 	return t.tx.ExecContext(ctx, query, args...)
 }
 
 // QueryRowContext asks for one row in the transaction.
 func (t txn) QueryRowContext(ctx context.Context, query string, args ...any) *row {
-	query, args, err := bind(t.postgres, false, query, args)
-	return &row{err: err, ctx: ctx, within: true, ask: func(ctx context.Context) *sql.Row { return t.tx.QueryRowContext(ctx, query, args...) }}
+	query, args, err := t.on.bind(false, query, args)
+	return &row{err: err, ctx: ctx, within: true, ask: func(ctx context.Context) *sql.Row {
+		if s := t.on.known(query); s != nil {
+			return t.tx.StmtContext(ctx, s).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
+		}
+		return t.tx.QueryRowContext(ctx, query, args...)
+	}}
+}
+
+// QueryContext asks for rows in the transaction; what failed with them is of the
+// transaction.
+func (t txn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	query, args, err := t.on.bind(false, query, args)
+	if err != nil {
+		return nil, err
+	}
+	return t.tx.QueryContext(ctx, query, args...)
 }
 
 // again runs what the database says it has rolled back, and nothing else: what

@@ -90,10 +90,11 @@ func recordUntil(t *testing.T, place string, stop func(*os.Process) error) []str
 	var promised []string
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if id, ok := strings.CutPrefix(lines.Text(), "promised "); ok {
-			promised = append(promised, id)
+		id, ok := strings.CutPrefix(lines.Text(), "promised ")
+		if !ok {
+			continue
 		}
-		if len(promised) == 300 {
+		if promised = append(promised, id); len(promised) == 300 {
 			if err := stop(child.Process); err != nil {
 				t.Fatal(err)
 			}

@@ -25,7 +25,8 @@ lint: ## golangci-lint alone
 fuzz: ## every fuzz target for FUZZTIME each (10s)
 	@.ci/fuzz
 
-bench: ## every benchmark, with allocations
+bench: ## every benchmark; what a Portico carries; deployments under load
+	@.ci/setup
 	@.ci/bench
 
 vuln: ## known vulnerabilities in dependencies; needs the network

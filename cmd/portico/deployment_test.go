@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -61,13 +62,15 @@ sources:
 clients:
   - {id: app-one, name: One, type: public, redirect_uris: ["` + replicaApp + `"]}
   - {id: app-two, name: Two, type: public, redirect_uris: ["` + replicaApp + `"]}
-log: {level: warn}
+log: {level: %[9]s}
 %[8]s`
 
 // deploymentOptions say how it is put up.
 type deploymentOptions struct {
 	Replicas, Patients int
 	Postgres, Redis    bool
+	Durable            bool   // a PostgreSQL of its own that waits for the disk
+	Log                string // level; warn when ""
 	Cache              string // what stands under that key; "" for none
 }
 
@@ -101,7 +104,12 @@ func deploy(t *testing.T, o deploymentOptions) (d *deployment, driver, store str
 	driver, store = "sqlite", filepath.Join(d.dir, "state.sqlite")
 	under, more := fmt.Sprintf("{sqlite: %q}", store), ""
 	if o.Postgres {
-		driver, store = "pgx", services.Database(t)
+		driver = "pgx"
+		if o.Durable {
+			store = services.StartPostgres(t, services.PostgresOptions{Durable: true}).Database(t)
+		} else {
+			store = services.Database(t)
+		}
 		t.Setenv("PORTICO_TEST_STORE", store)
 		under = "{postgres: {url: {env: PORTICO_TEST_STORE}}}"
 	}
@@ -121,7 +129,7 @@ func deploy(t *testing.T, o deploymentOptions) (d *deployment, driver, store str
 	issuer := d.provider(t)
 	for i := range d.each {
 		port := freePort(t)
-		d.replica(t, i, port, fmt.Sprintf(deploymentConfig, d.public, port, under, issuer, d.wards[0].server.URL, d.wards[1].server.URL, notify, more))
+		d.replica(t, i, port, fmt.Sprintf(deploymentConfig, d.public, port, under, issuer, d.wards[0].server.URL, d.wards[1].server.URL, notify, more, cmp.Or(o.Log, "warn")))
 	}
 	for _, p := range d.each {
 		p.ready()

@@ -40,6 +40,7 @@ type page struct {
 	matches  []*fhir.Resource
 	includes []*fhir.Resource
 	next     string
+	total    int  // -1 when nobody says
 	plain    bool // every entry has a search.mode
 }
 
@@ -51,7 +52,7 @@ func read(answer *upstream.Answer, typ string) (page, error) {
 	for {
 		e, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			p.next = reader.NextLink()
+			p.next, p.total = reader.NextLink(), reader.Total()
 			if len(p.matches)+len(p.includes) > 0 {
 				said = nil
 			}

@@ -193,8 +193,27 @@ func (r *run) links() error {
 			r.link(typ, p.next)
 			return nil
 		}
+		if err == nil && p.total > len(p.matches) && len(p.matches) > 0 {
+			return r.unlinked(typ, query, p.matches[0].ID())
+		}
 	}
 	r.note("links to further pages", Untried, "nothing has a second page")
+	return nil
+}
+
+// unlinked finds how a second page is asked for where the first has no link to it.
+func (r *run) unlinked(typ, query, first string) error {
+	const offset = "_offset" // Medplum's; nobody else is known to give no links
+	p, err := r.first(typ, query+"&_count=1&"+offset+"=1")
+	switch {
+	case broken(err) != nil:
+		return err
+	case err == nil && len(p.matches) == 1 && p.matches[0].ID() != first:
+		r.found.Next.Offset = offset
+		r.note("links to further pages", Synthesised, "there are none: asked for with %s", offset)
+	default:
+		r.note("links to further pages", Missing, "there are none, though there is more than a page")
+	}
 	return nil
 }
 

@@ -15,22 +15,22 @@ import (
 func (r *run) reference() string { return "Patient/" + r.o.Patient }
 
 // patients finds how the EHR wants to be told of a patient, by the types that
-// take one form and not the other.
+// take one form and not the other, or find something by one alone.
 func (r *run) patients() error {
 	onlyBare, onlyLong, both := 0, 0, 0
 	for _, typ := range typesToTry() {
-		_, long := r.first(typ, "patient="+r.reference())
-		_, bare := r.first(typ, "patient="+r.o.Patient)
+		byLong, long := r.first(typ, "patient="+r.reference())
+		byBare, bare := r.first(typ, "patient="+r.o.Patient)
 		if err := broken(long); err != nil {
 			return err
 		}
-		switch {
+		switch n, m := len(byLong.matches), len(byBare.matches); {
+		case long == nil && (bare != nil || n > 0 && m == 0):
+			onlyLong++
+		case bare == nil && (long != nil || m > 0 && n == 0):
+			onlyBare++
 		case long == nil && bare == nil:
 			both++
-		case long == nil:
-			onlyLong++
-		case bare == nil:
-			onlyBare++
 		}
 	}
 	switch {

@@ -12,9 +12,10 @@ import (
 )
 
 var (
-	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
-	ownForm  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
-	fileForm = regexp.MustCompile(`^[A-Za-z0-9_.{}-]+(/[A-Za-z0-9_.{}-]+)*/?$`)
+	nameForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+	ownForm    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+	fileForm   = regexp.MustCompile(`^[A-Za-z0-9_.{}-]+(/[A-Za-z0-9_.{}-]+)*/?$`)
+	offsetForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,39}$`)
 )
 
 // controls are the parameters that shape an answer and can be kept back.
@@ -62,6 +63,9 @@ func (p *Profile) checkHTTP() error {
 		if media, _, err := mime.ParseMediaType(m); err != nil || media != m {
 			return fmt.Errorf("http.media_types: %q is no media type in lower case without parameters", m)
 		}
+	}
+	if p.Next.Offset != "" && !offsetForm.MatchString(p.Next.Offset) {
+		return fmt.Errorf("next.offset: must be a parameter's name of at most 40 letters, digits, _ and -")
 	}
 	for _, a := range p.Next.Aliases {
 		if _, err := fhir.ParseBase(a); err != nil {

@@ -89,6 +89,7 @@ type Search struct {
 type Next struct {
 	Relative bool     `yaml:"relative,omitempty"` // true: they are relative to the page they stand on
 	Aliases  []string `yaml:"aliases,omitempty"`  // other base URLs that mean the same server
+	Offset   string   `yaml:"offset,omitempty"`   // there are none: the parameter that says how many matches to leave out
 }
 
 // Type says what differs for one resource type.
@@ -128,7 +129,7 @@ func (p *Profile) Plain() bool {
 	s := p.Search
 	return len(p.Types) == 0 && len(p.Files.Read) == 0 && len(p.Files.List) == 0 && p.Metadata != Absent &&
 		(s.How == "" || s.How == ByQuery) && len(s.Never) == 0 && s.Unstated != Drop && s.MaxCount == 0 &&
-		s.Patients == "" && s.Modifiers != Drop && !p.Next.Relative && len(p.Next.Aliases) == 0 && s.Dates != DayOnly && !s.OneValue && !s.PlainID && len(s.Add) == 0
+		s.Patients == "" && s.Modifiers != Drop && !p.Next.Relative && len(p.Next.Aliases) == 0 && p.Next.Offset == "" && s.Dates != DayOnly && !s.OneValue && !s.PlainID && len(s.Add) == 0
 }
 
 // ID gives the form of ids, nil when nothing is known of it.
@@ -175,6 +176,7 @@ func (p Profile) on(base *Profile) *Profile {
 	p.Next.Relative = over(p.Next.Relative, base.Next.Relative)
 	p.Search.OneValue = over(p.Search.OneValue, base.Search.OneValue)
 	p.Search.PlainID = over(p.Search.PlainID, base.Search.PlainID)
+	p.Next.Offset = over(p.Next.Offset, base.Next.Offset)
 	p.Next.Aliases = overList(p.Next.Aliases, base.Next.Aliases)
 	if p.Search.Add == nil {
 		p.Search.Add = base.Search.Add

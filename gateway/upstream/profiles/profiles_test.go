@@ -49,6 +49,7 @@ func TestWhatAProfileMustNotSayIsRefused(t *testing.T) {
 		"a value of two lines":              "name: x\nsearch: {add: {tenant: \"a\\nb\"}}",
 		"an empty value":                    "name: x\nsearch: {add: {tenant: \"\"}}",
 		"a form of reference there is not":  "name: x\nsearch: {patients: urn}",
+		"an offset that is no name":         "name: x\nnext: {offset: \"a=b&c\"}",
 	} {
 		if p, err := profiles.Parse([]byte(text)); err == nil {
 			t.Errorf("%s: read as %+v", name, p)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/url"
+	"strconv"
 
 	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway/upstream"
@@ -161,7 +163,7 @@ func (s *scan) page(at position, src *source, err error) (next string, more bool
 	s.answered = true
 	defer src.close()
 	var said error // in place of results
-	others := false
+	others, matches := false, 0
 	for i := 0; ; i++ {
 		e, err := src.next()
 		if errors.Is(err, io.EOF) {
@@ -174,6 +176,9 @@ func (s *scan) page(at position, src *source, err error) (next string, more bool
 			said = cmp.Or(said, upstream.Refusal(e.Resource))
 		} else {
 			others = true
+			if e.Mode != "include" && (e.Resource == nil || e.Resource.Type() == s.p.typ) {
+				matches++
+			}
 		}
 		f := found{Entry: e, at: position{at.Call, at.URL, i}}
 		if s.belongs(&f, at.Skip) && !s.take(f) {
@@ -188,8 +193,35 @@ func (s *scan) page(at position, src *source, err error) (next string, more bool
 		if next, err = s.r.absolute(next, src.url); err != nil {
 			return "", false, err
 		}
+		return next, true, nil
 	}
-	return next, true, nil
+	return s.beyond(at, matches, src.total()), true, nil
+}
+
+// beyond gives the page after one, where the server gives no links to pages: the
+// same search, less what came so far. It is "" when nothing more can be there. A
+// total is believed only where it says that there is more: some count the page.
+func (s *scan) beyond(at position, matches, total int) string {
+	c, offset := s.p.calls[at.Call], s.r.profile.Next.Offset
+	if offset == "" || c.query == "" || matches == 0 {
+		return ""
+	}
+	if at.URL == "" {
+		at.URL = s.r.base.String() + "/" + s.p.typ + "?" + c.query
+	}
+	u, err := url.Parse(at.URL)
+	if err != nil {
+		return ""
+	}
+	query := u.Query()
+	given, _ := strconv.Atoi(query.Get(offset)) // none on the first page
+	given += matches
+	if asked, err := strconv.Atoi(query.Get("_count")); err == nil && matches < asked && given >= total {
+		return ""
+	}
+	query.Set(offset, strconv.Itoa(given))
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 func (s *scan) open(ctx context.Context, at position) (*source, error) {
@@ -205,20 +237,20 @@ func (s *scan) openWith(ctx context.Context, at position, way func(io.ReadCloser
 	case c.list:
 		return s.r.list(ctx, s.p.typ, at.URL)
 	}
-	url := at.URL
+	page := at.URL
 	var answer *upstream.Answer
 	var err error
-	if url != "" {
-		answer, err = s.r.up.Next(ctx, url)
+	if page != "" {
+		answer, err = s.r.up.Next(ctx, page)
 	} else {
-		url = s.r.base.String() + "/" + s.p.typ
+		page = s.r.base.String() + "/" + s.p.typ
 		answer, err = s.r.up.Search(ctx, s.p.typ, c.query)
 	}
 	if err != nil {
 		return nil, err
 	}
 	body := way(answer.Body)
-	return bundle(body, body, url), nil
+	return bundle(body, body, page), nil
 }
 
 // belongs says whether an entry is part of the answer, and as what.

@@ -30,16 +30,19 @@ type source struct {
 	url   string // of the page, for links that are relative to it
 	next  func() (fhir.Entry, error)
 	link  func() string // to the next page, known after io.EOF
+	total func() int    // of the search, -1 when nobody says; known after io.EOF
 	close func()
 }
 
 func noLink() string { return "" }
 
+func noTotal() int { return -1 }
+
 // bundle reads a Bundle.
 func bundle(r io.Reader, c io.Closer, at string) *source {
 	reader := fhir.NewBundleReader(r, maxEntry)
 	return &source{
-		url: at, link: reader.NextLink, close: func() { _ = c.Close() },
+		url: at, link: reader.NextLink, total: reader.Total, close: func() { _ = c.Close() },
 		next: func() (fhir.Entry, error) {
 			e, err := reader.Next()
 			if err != nil && !errors.Is(err, io.EOF) {
@@ -61,7 +64,7 @@ func broken(err error) error {
 
 // one reads a single resource; one that is not there is no entry.
 func (r *Reader) one(ctx context.Context, typ, id string) (*source, error) {
-	empty := &source{next: func() (fhir.Entry, error) { return fhir.Entry{}, io.EOF }, link: noLink, close: func() {}}
+	empty := &source{next: func() (fhir.Entry, error) { return fhir.Entry{}, io.EOF }, link: noLink, total: noTotal, close: func() {}}
 	answer, err := r.Read(ctx, typ, id)
 	if elsewhere(err) {
 		return empty, nil
@@ -78,7 +81,7 @@ func (r *Reader) one(ctx context.Context, typ, id string) (*source, error) {
 
 func entries(list []fhir.Entry, at string) *source {
 	i := -1
-	return &source{url: at, link: noLink, close: func() {}, next: func() (fhir.Entry, error) {
+	return &source{url: at, link: noLink, total: noTotal, close: func() {}, next: func() (fhir.Entry, error) {
 		if i++; i >= len(list) {
 			return fhir.Entry{}, io.EOF
 		}
@@ -205,7 +208,7 @@ func values(in io.Reader, c io.Closer, at string) *source {
 	meter := fhir.NewMeter(in)
 	dec := jsontext.NewDecoder(meter, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var ready []fhir.Entry
-	return &source{url: at, link: noLink, close: func() { _ = c.Close() }, next: func() (fhir.Entry, error) {
+	return &source{url: at, link: noLink, total: noTotal, close: func() { _ = c.Close() }, next: func() (fhir.Entry, error) {
 		for len(ready) == 0 {
 			meter.Allow(maxEntry)
 			raw, err := dec.ReadValue()
@@ -286,7 +289,7 @@ func fileName(name string) bool {
 // folder reads the files of a folder, a few at once, in order.
 func (r *Reader) folder(ctx context.Context, at string, names []string) *source {
 	var ready []fhir.Entry
-	return &source{url: at, link: noLink, close: func() {}, next: func() (fhir.Entry, error) {
+	return &source{url: at, link: noLink, total: noTotal, close: func() {}, next: func() (fhir.Entry, error) {
 		for len(ready) == 0 {
 			if len(names) == 0 {
 				return fhir.Entry{}, io.EOF

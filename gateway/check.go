@@ -227,7 +227,7 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 func (x *exchange) remember(r *fhir.Resource) {
 	leads := x.who.Leads(r)
 	if leads {
-		x.src.reach.add(x.era(), "own "+r.Type()+"/"+r.ID(), r.Type())
+		x.sees("own "+r.Type()+"/"+r.ID(), r.Type())
 		x.rememberFiles(r)
 	}
 	r.Root().Descend(func(n fhir.Node) {
@@ -237,7 +237,10 @@ func (x *exchange) remember(r *fhir.Resource) {
 		to := x.who.Base.Resolve(n.Text())
 		points := func(p compartment.Pointer) bool { return p.Type == r.Type() }
 		if to.Where == fhir.Local && (leads || to.Type != "Binary") && slices.ContainsFunc(compartment.Of(to.Type).Pointers, points) {
-			x.src.reach.add(x.era(), to.Type+"/"+to.ID, r.Type())
+			x.sees(to.Type+"/"+to.ID, r.Type())
+			if x.readsAll(r.Type()) && len(x.proven) < maxProven {
+				x.proven["reach "+to.Type+"/"+to.ID] = true // for this request, however old the answer is
+			}
 		}
 	})
 }

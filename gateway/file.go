@@ -135,7 +135,7 @@ func (g *Gateway) openFile(x *exchange) (*httpfile.File, error) {
 // in no other form is streamed as it is.
 func (g *Gateway) openAsBinary(x *exchange) (*httpfile.File, error) {
 	key := "Binary/" + x.file.at.Binary
-	if len(x.src.reach.from(x.era(), "raw "+key)) == 0 {
+	if !x.saw("raw "+key, anyType) {
 		if err := g.narrow(x); err != nil {
 			return nil, err
 		}
@@ -156,7 +156,7 @@ func (g *Gateway) openAsBinary(x *exchange) (*httpfile.File, error) {
 	case !may, x.who.Covers("Binary", scope.Read) != guard.Whole: // nobody can look into it
 		return nil, fault.New(fault.NotFound, "Not found.")
 	}
-	x.src.reach.add(x.era(), "raw "+key, "Binary")
+	x.learns("raw "+key, "Binary")
 	return g.openRaw(x)
 }
 
@@ -186,10 +186,8 @@ func decoded(r *fhir.Resource) (*httpfile.File, error) {
 // proveFile says whether something of the patient's own that may lead to files,
 // and that the token may read, has an attachment with this very URL.
 func (g *Gateway) proveFile(x *exchange) (bool, error) {
-	for _, from := range x.src.reach.from(x.era(), "file "+x.file.at.URL) {
-		if x.who.Covers(from, scope.Read) == guard.Whole {
-			return true, nil
-		}
+	if x.saw("file "+x.file.at.URL, x.readsAll) {
+		return true, nil
 	}
 	for _, p := range compartment.Of("Binary").Pointers {
 		ok, err := g.searchPointer(x, guard.Ask{Interaction: guard.Search, Type: p.Type, Query: search.Query{Type: p.Type, Count: -1}}, x.leadsToFile)
@@ -220,10 +218,13 @@ func (x *exchange) rememberFiles(r *fhir.Resource) {
 			return
 		}
 		if at.Binary == "" {
-			x.src.reach.add(x.era(), "file "+at.URL, r.Type())
+			x.sees("file "+at.URL, r.Type())
 		}
 		if httpfile.Media(attachment.Get("contentType").Text()) == "text/html" {
-			x.src.reach.add(x.era(), "html "+at.URL, r.Type())
+			x.sees("html "+at.URL, r.Type())
+			if len(x.proven) < maxProven {
+				x.proven["html "+at.URL] = true // for this request, however old the answer is
+			}
 		}
 	})
 }
@@ -253,7 +254,7 @@ func (g *Gateway) openRaw(x *exchange) (*httpfile.File, error) {
 		return nil, err
 	}
 	html := httpfile.Media(got.ContentType) == "text/html"
-	if isFHIR(got.ContentType) || html && len(x.src.reach.from(x.era(), "html "+x.file.at.URL)) == 0 {
+	if page := "html " + x.file.at.URL; isFHIR(got.ContentType) || html && !x.proven[page] && !x.saw(page, anyType) {
 		_ = got.Body.Close()
 		x.log.Fail(errors.New("gateway: the upstream gave FHIR or a page in place of a file"))
 		return nil, fault.New(fault.NotFound, "Not found.")

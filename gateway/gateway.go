@@ -130,6 +130,7 @@ type source struct {
 	publicBase string    // {public URL}/fhir/{id}
 	public     fhir.Base // the same, parsed
 	reach      *reachMemory
+	alone      time.Duration // how long what is in it lasts without a cache; 0: there is one
 	where      *locate.Locator
 }
 
@@ -157,6 +158,10 @@ func New(o Options) (*Gateway, error) {
 		publicURL: o.PublicURL, sources: map[string]*source{}, tokens: o.Tokens, sessions: o.Sessions, audit: o.Audit, pages: o.Pages, files: o.Files, tickets: o.Tickets, smart: o.SMART,
 		oauth: oauthURIs{o.AuthorizeURL, o.TokenURL}, version: o.Version, now: o.Now, cache: o.Cache, hold: o.HoldBytes, limits: o.Limits,
 	}
+	alone := reachAlone
+	if o.Cache != nil {
+		alone = 0
+	}
 	for _, s := range o.Sources {
 		switch {
 		case s.ID == "" || s.Upstream == nil || s.Base == (fhir.Base{}):
@@ -179,7 +184,7 @@ func New(o Options) (*Gateway, error) {
 		if err != nil {
 			return nil, err
 		}
-		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now), where: where}
+		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now), alone: alone, where: where}
 	}
 	return g, nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/portico-fhir/portico/fhir/search"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
-	"github.com/portico-fhir/portico/smart/scope"
 )
 
 const (
@@ -39,7 +38,7 @@ func (g *Gateway) proveOne(x *exchange, t fhir.Reference) (bool, error) {
 		return known, nil
 	}
 	// What leads to files was released to this patient a moment ago.
-	if x.who.Covers(t.Type, scope.Read) == guard.Whole && len(x.src.reach.from(x.era(), "own "+key)) > 0 {
+	if x.readsAll(t.Type) && x.saw("own "+key, anyType) {
 		x.trace.Proof("target", t.Type, true, "remembered")
 		return true, nil
 	}
@@ -88,11 +87,9 @@ func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
 func (g *Gateway) findReach(x *exchange, typ, id string) (bool, error) {
 	// What was seen tells of the type only: of one that is covered in part, the
 	// very resource that points here must be found again.
-	for _, from := range x.src.reach.from(x.era(), typ+"/"+id) {
-		if x.who.Covers(from, scope.Read) == guard.Whole {
-			x.trace.Proof("reach", typ, true, "remembered")
-			return true, nil
-		}
+	if x.saw(typ+"/"+id, x.readsAll) {
+		x.trace.Proof("reach", typ, true, "remembered")
+		return true, nil
 	}
 	if x.depth >= maxProofDepth {
 		x.trace.Proof("reach", typ, false, "depth")

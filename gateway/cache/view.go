@@ -272,6 +272,3 @@ func isDown(err error) bool {
 		return false
 	}
 }
-
-// Epoch gives the epoch of the request, "" when it could not be told.
-func (v *View) Epoch() string { return v.epoch }

@@ -64,6 +64,8 @@ func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, statu
 	switch {
 	case errors.Is(err, errSuppressed):
 		code = r4.IssueTypeSuppressed
+	case errors.Is(err, errSeveral):
+		code = r4.IssueTypeMultipleMatches
 	case errors.Is(err, upstream.ErrCostly):
 		code = r4.IssueTypeTooCostly
 	}
@@ -116,8 +118,10 @@ func statusOf(err error) int {
 // issueType maps kinds to the required value set issue-type.
 func issueType(k fault.Kind) r4.IssueType {
 	switch k {
-	case fault.Invalid, fault.TooLarge:
+	case fault.Invalid:
 		return r4.IssueTypeInvalid
+	case fault.TooLarge:
+		return r4.IssueTypeTooLong
 	case fault.Unauthenticated:
 		return r4.IssueTypeLogin
 	case fault.Forbidden:

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"iter"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -9,6 +10,10 @@ import (
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
 )
+
+// errSeveral is in the fault of a conditional create that fits several resources
+// (R4 http, section 3.1.0.8.1).
+var errSeveral = errors.New("gateway: several resources fit the condition")
 
 // before is step 4 for a change: what is there now is fetched and judged like
 // any read, past every cache. What this token may not read looks like what is
@@ -98,7 +103,7 @@ func (g *Gateway) findExisting(x *exchange, c *write) error {
 			return err
 		case !one.match:
 		case c.found != nil:
-			return fault.New(fault.Precondition, "Several resources fit If-None-Exist.")
+			return fault.Wrap(errSeveral, fault.Precondition, "Several resources fit If-None-Exist.")
 		default:
 			c.found = &one
 		}

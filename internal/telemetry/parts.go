@@ -45,6 +45,21 @@ func newPartMeters(m *maker) partMeters {
 	}
 }
 
+// begin lets those numbers begin at 0 whose rise from there is worth an alert: of one
+// that is not there before its first event, Prometheus sees no rise.
+func (t *Telemetry) begin(sources []string) {
+	ctx := context.Background()
+	for _, written := range []bool{true, false} {
+		t.parts.audit.Add(ctx, 0, t.parts.resultOf.get(written))
+	}
+	t.parts.lost.Add(ctx, 0)
+	for _, source := range sources {
+		for _, reason := range []string{"foreign", "malformed"} {
+			t.requests.resources.Add(ctx, 0, t.requests.resourcesOf.get(resourceKey{source, "withheld", t.words.reason(reason)}))
+		}
+	}
+}
+
 // Audited counts one event that was to be written.
 func (t *Telemetry) Audited(ctx context.Context, written bool) {
 	if t != nil {

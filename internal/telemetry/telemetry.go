@@ -79,6 +79,7 @@ func New(o Options) (*Telemetry, error) {
 	if m.err != nil {
 		return nil, fmt.Errorf("telemetry: %w", m.err)
 	}
+	t.begin(o.Sources)
 	if o.Traces != nil {
 		if t.traces, err = newTraces(o, t.SpansLost); err != nil {
 			return nil, err

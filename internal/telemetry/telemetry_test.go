@@ -311,3 +311,21 @@ func TestCountingIsCheap(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// An alert on a rise from nothing needs the nothing.
+func TestWhatIsWorthAnAlertBeginsAtZero(t *testing.T) {
+	tel, err := telemetry.New(telemetry.Options{Sources: []string{"main"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	tel.Metrics().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{
+		`portico_audit_writes_total{result="failed"} 0`, `portico_resources_total{outcome="withheld",reason="foreign",source="main"} 0`,
+		`portico_resources_total{outcome="withheld",reason="malformed",source="main"} 0`, `portico_spans_lost_total 0`,
+	} {
+		if !strings.Contains(w.Body.String(), want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -99,8 +100,17 @@ log: {level: warn}
 // configuration, and more follows at the end of it.
 func newCluster(t *testing.T, store, more string) *cluster {
 	t.Helper()
+	return newClusterOf(t, binary, store, more)
+}
+
+// folder is what a replica runs in.
+func (c *cluster) folder(i int) string { return filepath.Join(c.dir, fmt.Sprint("replica-", i)) }
+
+// newClusterOf is newCluster with a portico of another build.
+func newClusterOf(t *testing.T, build func() (string, error), store, more string) *cluster {
+	t.Helper()
 	services.Need(t)
-	path, err := binary()
+	path, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,11 +136,12 @@ func newCluster(t *testing.T, store, more string) *cluster {
 		p := &process{t: t, port: freePort(t), at: "/readyz"}
 		file := filepath.Join(c.dir, fmt.Sprintf("portico-%d.yaml", i))
 		text := fmt.Sprintf(clusterConfig, c.public, p.port, store, c.idp.url(), c.ehr.url()) + more
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := errors.Join(os.Mkdir(c.folder(i), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		p.make = func() *exec.Cmd {
 			cmd := exec.Command(path, "serve", "-config", file)
+			cmd.Dir = c.folder(i)
 			cmd.Env = append(os.Environ(), partKey+"="+key)
 			return cmd
 		}

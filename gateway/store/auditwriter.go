@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/portico-fhir/portico/gateway/audit"
 )
@@ -28,6 +29,22 @@ type auditWriter struct {
 	mu      sync.Mutex
 	waiting []waiting
 	closed  bool
+	failed  error     // of the last batch; nil: it was written
+	since   time.Time // of failed
+}
+
+// failingFor is how long a batch that could not be written counts. Without
+// requests there is no next one that would show that it can be written again.
+const failingFor = 5 * time.Second
+
+// failing gives why the last batch could not be written, if that was just now.
+func (w *auditWriter) failing() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil || time.Since(w.since) > failingFor {
+		return nil
+	}
+	return w.failed
 }
 
 type waiting struct {
@@ -114,6 +131,9 @@ func (w *auditWriter) take() ([]waiting, bool) {
 // answer writes a batch and tells every caller.
 func (w *auditWriter) answer(batch []waiting) {
 	results, err := w.commit(batch)
+	w.mu.Lock()
+	w.failed, w.since = err, time.Now()
+	w.mu.Unlock()
 	for i, b := range batch {
 		switch {
 		case err != nil:

@@ -72,8 +72,12 @@ func (s *Store) closeDBs() error {
 	return errors.Join(s.read.pool.Close(), s.write.pool.Close(), s.append.pool.Close(), s.schema.Close())
 }
 
-// Ping says whether state can be read and written.
+// Ping says whether state can be read and written. What only begins to write can
+// be done on a full disk too, so what counts is how the audit fared.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.audit.failing(); err != nil {
+		return fmt.Errorf("store: the audit could not be written: %w", err)
+	}
 	if err := s.inTx(ctx, func(tx txn) error {
 		var n int64
 		return tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM signing_keys`).Scan(&n)

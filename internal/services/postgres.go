@@ -28,14 +28,15 @@ const (
 
 // PostgresOptions say how a server is to be.
 type PostgresOptions struct {
-	Durable bool // fsync is on, so that what was committed outlives a kill
+	Durable  bool // fsync is on, so that what was committed outlives a kill
+	FullDisk bool // Fill can be used
 }
 
 // Postgres is a server with a port, a user and a folder of its own.
 type Postgres struct {
 	dir     string
 	port    int
-	durable bool
+	options PostgresOptions
 	as      *syscall.Credential
 	run     *process
 	made    atomic.Int64 // schemas
@@ -81,7 +82,7 @@ func startPostgres(o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{dir: dir, durable: o.Durable}
+	p := &Postgres{dir: dir, options: o}
 	if err := p.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -128,8 +129,15 @@ func (p *Postgres) start() error {
 	}
 	command := []string{server, "-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port), "-k", p.dir, "-h", "127.0.0.1",
 		"-c", "max_connections=200", "-c", "shared_buffers=32MB"}
-	if !p.durable {
+	if !p.options.Durable {
 		command = append(command, "-c", "fsync=off", "-c", "full_page_writes=off")
+	}
+	if p.options.FullDisk {
+		with, err := p.shim()
+		if err != nil {
+			return err
+		}
+		command = append(with, command...)
 	}
 	if p.run, err = run(p.dir, "QUIT", p.as, command...); err != nil {
 		return err

@@ -116,8 +116,8 @@ func (w Whose) Strangers(r *fhir.Resource) (places []fhir.Node, ok bool) {
 		if n != r.Root() && n.Get("resourceType").Exists() && !w.mayHold(rule.Class, n) {
 			ok = false
 		}
-		for inner := range n.At("contained") {
-			ok = ok && inner.Get("resourceType").IsString() // else nobody can tell what it is
+		for inner := range n.Items() {
+			ok = ok && (!n.Named("contained") || inner.Get("resourceType").IsString()) // else nobody can tell what it is
 		}
 	})
 	shared := rule.Class == Shared

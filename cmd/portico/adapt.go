@@ -120,7 +120,7 @@ func (p patients) For(ctx context.Context, person authz.Person, source string) (
 	}
 	out := make([]authz.Patient, 0, len(links))
 	for _, l := range links {
-		out = append(out, authz.Patient{ID: l.Patient, Label: l.Label, Self: l.Relationship == enroll.Self, FHIRUser: l.FHIRUser})
+		out = append(out, authz.Patient{ID: l.Patient, Label: l.Label, Self: l.Relationship == enroll.Self, FHIRUser: l.FHIRUser, Until: l.Until})
 	}
 	return out, nil
 }
@@ -134,7 +134,7 @@ func (p patients) Launched(ctx context.Context, person authz.Person, source, pat
 	case err != nil:
 		return authz.Patient{}, false, err
 	}
-	return authz.Patient{ID: l.Patient, Label: l.Label, FHIRUser: l.FHIRUser}, true, nil
+	return authz.Patient{ID: l.Patient, Label: l.Label, FHIRUser: l.FHIRUser, Until: l.Until}, true, nil
 }
 
 // decisions writes what people decide at the authorization server into the audit.

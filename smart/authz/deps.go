@@ -31,7 +31,8 @@ type Patient struct {
 	ID       string
 	Label    string // name for the page
 	Self     bool
-	FHIRUser string // relative reference of the person in this role
+	FHIRUser string    // relative reference of the person in this role
+	Until    time.Time // when the person may not act for them any more; zero: nobody knows of an end
 }
 
 // Source is one FHIR base that this server guards.

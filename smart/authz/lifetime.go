@@ -73,6 +73,9 @@ func (s *Server) grantEnd(now time.Time, scopes scope.Set, chosen time.Time) tim
 	if s.o.GrantTTL != 0 {
 		end = earlier(end, now.Add(s.o.GrantTTL))
 	}
+	if !s.latest.IsZero() {
+		end = earlier(end, s.latest)
+	}
 	if !chosen.IsZero() && chosen.Before(end) {
 		return chosen
 	}
@@ -85,6 +88,14 @@ func (s *Server) shownEnd(now time.Time, scopes scope.Set) time.Time {
 		return end
 	}
 	return time.Time{}
+}
+
+// forStep is the server with the lifetimes of a step's app, and no longer than
+// the person may act for the patient.
+func (s *Server) forStep(st step) *Server {
+	own := *s.forApp(st.app)
+	own.latest = st.patient.Until
+	return &own
 }
 
 // earlier gives the first of two times.

@@ -54,6 +54,9 @@ func (g *refreshGrant) redeem(ctx context.Context, app client.Client, p params) 
 		if err := g.online(ctx, grant, now); err != nil {
 			return redeemed{}, err
 		}
+		if err := g.acting(ctx, grant); err != nil {
+			return redeemed{}, err
+		}
 		if scopes, err = narrowed(grant.Scopes, p.get("scope")); err != nil {
 			return redeemed{}, err
 		}
@@ -122,6 +125,29 @@ func (g *refreshGrant) online(ctx context.Context, grant token.Grant, now time.T
 		return nil
 	}
 	return g.s.abandon(ctx, grant, refuse(invalidGrant, "The person has signed out."))
+}
+
+// acting ends a grant whose person may not act for the patient any more: as far
+// as the health system has said so since, at a sign-in of theirs or by the time
+// that it had set. What cannot be told takes nothing away.
+func (g *refreshGrant) acting(ctx context.Context, grant token.Grant) error {
+	person := Person{Issuer: grant.PersonIssuer, Subject: grant.PersonSubject}
+	patients, err := g.s.o.Patients.For(ctx, person, grant.Source)
+	if err != nil {
+		return unavailable(err, "ask for whom a person may act")
+	}
+	if slices.ContainsFunc(patients, func(p Patient) bool { return p.ID == grant.Patient }) {
+		return nil
+	}
+	if strings.HasPrefix(grant.FHIRUser, "Practitioner/") {
+		if _, ok, err := g.s.o.Patients.Launched(ctx, person, grant.Source, grant.Patient); ok || err != nil {
+			return nil //nolint:nilerr // the record system is away: see above
+		}
+	}
+	if err := g.s.record(ctx, "refresh-refused", grant); err != nil {
+		reqctx.From(ctx).Fail(unavailable(err, "record a refused refresh token"))
+	}
+	return g.s.abandon(ctx, grant, refuse(invalidGrant, "The person may not act for this patient any more."))
 }
 
 // narrowed gives the scopes of the new access token: those of the grant, or the

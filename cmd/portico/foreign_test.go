@@ -129,7 +129,8 @@ func TestAnAppGetsTheSameOverMedplum(t *testing.T) {
 	up := httptest.NewServer(hospital)
 	t.Cleanup(up.Close)
 	f := foreign{want: porticoOver(t, up.URL+"/fhir", "generic"), patients: profilePatients}
-	storages := map[string][]string{"in memory": nil, "over PostgreSQL": {services.Database(t), "localhost"}}
+	database := services.StartPostgres(t, services.PostgresOptions{})
+	storages := map[string][]string{"in memory": nil, "over PostgreSQL": {database.URL("postgres"), "localhost"}}
 	if racing.On {
 		delete(storages, "in memory")
 	}
@@ -138,11 +139,14 @@ func TestAnAppGetsTheSameOverMedplum(t *testing.T) {
 			f := f
 			f.base = medplum(t, args...)
 			if racing.On {
-				f.yaml = "name: found\nextends: medplum\n"
+				f.yaml = "name: found\nextends: medplum\nsearch: {never: [_include, _revinclude]}\nnext: {aliases: [\"" + strings.Replace(f.base, "127.0.0.1", "localhost", 1) + "\"]}\n"
 			} else if !t.Run("what the probe proposes is enough", f.proposed) {
 				return
 			}
 			t.Run("changes", f.changes)
+			if args != nil {
+				t.Run("its database away", func(t *testing.T) { f.away(t, database) })
+			}
 			if os.Getenv(foreignSwitch) != "" {
 				t.Run("everything", f.everything)
 				t.Run("verify", f.verify)
@@ -264,6 +268,48 @@ func (f *foreign) changes(t *testing.T) {
 	}
 	if status, _, _ := ask(http.MethodPost, "Observation", strings.ReplaceAll(weight("1"), p, stranger)); status != http.StatusForbidden && status != http.StatusUnprocessableEntity {
 		t.Errorf("a stranger's: %d", status)
+	}
+}
+
+// away: while the server's database is away, nobody gets an answer that looks whole,
+// nor a word of what went wrong; afterwards all is as before.
+func (f *foreign) away(t *testing.T, database *services.Postgres) {
+	p := profilePatients[1]
+	asks := []string{"Patient/" + p, "Condition?patient=" + p, "Observation?patient=" + p + "&_revinclude=Provenance:target", "Patient/" + p + "/$everything"}
+	all := func(at *over) (statuses []int, texts []string) {
+		bearer, err := mintFor(t, at.app, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ask := range asks {
+			status, _, text, err := send(t, http.MethodGet, at.url+"/fhir/demo/"+ask, bearer, "", "Cache-Control", "no-cache")
+			if err != nil && status != http.StatusOK {
+				t.Fatal(err)
+			}
+			if err != nil { // broken off
+				status = http.StatusBadGateway
+			}
+			statuses, texts = append(statuses, status), append(texts, text)
+		}
+		return statuses, texts
+	}
+	at := porticoOver(t, f.base, "found", f.yaml)
+	if statuses, _ := all(at); slices.Max(statuses) != http.StatusOK {
+		t.Fatalf("before: %v", statuses)
+	}
+	database.Kill(t)
+	statuses, texts := all(porticoOver(t, f.base, "found", f.yaml))
+	for i, status := range statuses {
+		if status < http.StatusInternalServerError {
+			t.Errorf("%s: %d", strings.ReplaceAll(asks[i], p, "p"), status)
+		}
+		if strings.Contains(texts[i], "ECONN") || strings.Contains(texts[i], "terminat") {
+			t.Errorf("%s says what the server said", strings.ReplaceAll(asks[i], p, "p"))
+		}
+	}
+	database.Start(t)
+	if statuses, _ := all(porticoOver(t, f.base, "found", f.yaml)); slices.Max(statuses) != http.StatusOK {
+		t.Errorf("afterwards: %v", statuses)
 	}
 }
 

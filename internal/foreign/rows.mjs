@@ -2,7 +2,7 @@
 // loads rows; what is found among them, and how, is MemoryRepository's.
 
 import pg from 'pg';
-import { formatSearchQuery } from '@medplum/core';
+import { formatSearchQuery, OperationOutcomeError, serverError } from '@medplum/core';
 import { MemoryRepository } from '@medplum/fhir-router';
 
 const schema = `
@@ -27,8 +27,8 @@ export class RowRepository extends MemoryRepository {
 
   async createResource(resource, options) {
     const made = await super.createResource(resource, options);
-    await this.rows.query('INSERT INTO resource (type, id, body) VALUES ($1, $2, $3) ON CONFLICT (type, id) DO UPDATE SET body = $3, deleted = false', [made.resourceType, made.id, made]);
-    await this.rows.query('INSERT INTO version (type, id, body) VALUES ($1, $2, $3)', [made.resourceType, made.id, made]);
+    await this.#query('INSERT INTO resource (type, id, body) VALUES ($1, $2, $3) ON CONFLICT (type, id) DO UPDATE SET body = $3, deleted = false', [made.resourceType, made.id, made]);
+    await this.#query('INSERT INTO version (type, id, body) VALUES ($1, $2, $3)', [made.resourceType, made.id, made]);
     return made;
   }
 
@@ -45,11 +45,21 @@ export class RowRepository extends MemoryRepository {
   async deleteResource(type, id) {
     await this.#load(type, id);
     await super.deleteResource(type, id);
-    await this.rows.query('UPDATE resource SET deleted = true WHERE type = $1 AND id = $2', [type, id]);
+    await this.#query('UPDATE resource SET deleted = true WHERE type = $1 AND id = $2', [type, id]);
+  }
+
+  // #query says that the server failed when PostgreSQL does: the router takes any
+  // other error for a mistake of whoever asked (400).
+  async #query(...statement) {
+    try {
+      return await this.rows.query(...statement);
+    } catch (err) {
+      throw new OperationOutcomeError(serverError(err));
+    }
   }
 
   async search(request) {
-    const { rows } = await this.rows.query(...this.#rowsOf(request));
+    const { rows } = await this.#query(...this.#rowsOf(request));
     this.resources.set(request.resourceType, new Map(rows.map(({ body }) => [body.id, body])));
     const bundle = await super.search(request);
     const offset = request.offset ?? 0;
@@ -79,9 +89,9 @@ export class RowRepository extends MemoryRepository {
   }
 
   async #load(type, id) {
-    const current = await this.rows.query('SELECT body FROM resource WHERE type = $1 AND id = $2 AND NOT deleted', [type, id]);
+    const current = await this.#query('SELECT body FROM resource WHERE type = $1 AND id = $2 AND NOT deleted', [type, id]);
     this.resources.set(type, new Map(current.rows.map(({ body }) => [id, body])));
-    const versions = await this.rows.query('SELECT body FROM version WHERE type = $1 AND id = $2 ORDER BY n', [type, id]);
+    const versions = await this.#query('SELECT body FROM version WHERE type = $1 AND id = $2 ORDER BY n', [type, id]);
     this.history.set(type, new Map([[id, versions.rows.map(({ body }) => body)]]));
   }
 }

@@ -176,7 +176,7 @@ func TestNothingOfAnybodyIsToldOfChangesAndFailures(t *testing.T) {
 		q.send(http.MethodGet, files[n%len(files)], "", "", q.token, "Range", "bytes=999999999-")
 	}
 	q.hospital.Misbehave(0)
-	if q.asked < 30*enough || q.failed < 5*enough/2 {
+	if q.asked < 25*enough || q.failed < 5*enough/2 {
 		t.Errorf("%d asked, %d failed: too few to mean something", q.asked, q.failed)
 	}
 	_, metrics := ask(t, http.MethodGet, admin.URL+"/metrics", q.credential, "")

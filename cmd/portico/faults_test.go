@@ -2,13 +2,9 @@ package main
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -209,66 +205,4 @@ func TestRedisIsKilledUnderLoad(t *testing.T) {
 		t.Errorf("a request failed for want of Redis: %+v", f)
 	}
 	l.checkAudited(t, auditedRequests(t, "pgx", at))
-}
-
-// A small file system fills up: nothing is released any more that cannot be
-// written down, and with room again everything goes on.
-func TestAFullDiskOfTheAuditReleasesNothing(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("this user cannot mount a small file system: %v %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v %s", err, out)
-		}
-	})
-	c := newCluster(t, fmt.Sprintf("{sqlite: %q}", filepath.Join(dir, "portico.sqlite")), "")
-	who := c.two(t)
-	l := startLoad(who, c.fhir(0), c.fhir(1))
-	l.more(t, 50)
-	filler := filepath.Join(dir, "filler")
-	fill(t, filler)
-	eventually(t, "the disk to be full", func() error {
-		if l.now().Refused == 0 {
-			fill(t, filler)
-			return errors.New("nothing was refused")
-		}
-		return nil
-	})
-	l.more(t, 60)
-	full := startLoad(who, c.fhir(0), c.fhir(1))
-	full.more(t, 60)
-	during := full.now()
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	took := c.recovered(t, who, c.fhir(0), c.fhir(1))
-	full.stop(t, "disk of the audit full (SQLite)", took)
-	l.stopping.Store(true)
-	l.workers.Wait()
-	if during.Good > 0 {
-		t.Errorf("%d answers were released on a full disk", during.Good)
-	}
-	audited := auditedRequests(t, "sqlite", filepath.Join(dir, "portico.sqlite"))
-	l.checkAudited(t, audited)
-	full.checkAudited(t, audited)
-}
-
-// fill takes all room that is left.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, size := range []int{1 << 16, 1 << 12, 1} {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-	}
 }

@@ -42,3 +42,11 @@ func (s *Store) Setting(ctx context.Context, name string) (string, error) {
 
 // Classified is what callers are told of an error of the database.
 func Classified(err error) error { return classify(err) }
+
+// Idle closes connections that nobody uses.
+func (s *Store) Idle() {
+	for _, d := range []*db{s.write, s.append} {
+		d.pool.SetMaxIdleConns(0)
+		d.pool.SetMaxIdleConns(4)
+	}
+}

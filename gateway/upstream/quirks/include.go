@@ -73,7 +73,7 @@ func (l *links) want(r *fhir.Resource, in search.Include) {
 		}
 		to := l.base.Resolve(v.Text())
 		name := to.Type + "/" + to.ID
-		if to.Where != fhir.Local || in.Target != "" && in.Target != to.Type || l.noted[name] || len(l.noted) >= maxLinks {
+		if to.Where != fhir.Local || len(d.Targets) > 0 && !slices.Contains(d.Targets, to.Type) || in.Target != "" && in.Target != to.Type || l.noted[name] || len(l.noted) >= maxLinks {
 			continue
 		}
 		l.noted[name] = true
@@ -143,7 +143,12 @@ func (r *Reader) each(ctx context.Context, typ, param string, parts iter.Seq[[]s
 	}
 	var scans []*scan
 	for values := range parts {
-		p, err := r.plan(ctx, search.Query{Type: typ, Count: -1, Params: []search.Param{{Definition: d, Values: values}}})
+		q := search.Query{Type: typ, Count: -1, Params: []search.Param{{Definition: d, Values: values}}}
+		p, err := r.plan(ctx, q)
+		if err == nil && p.filter == nil {
+			// What a server gives that ignores the parameter belongs to nobody's match.
+			p.filter, err = r.compile(q)
+		}
 		if err = none(err); err != nil {
 			return err
 		}

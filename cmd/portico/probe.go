@@ -89,8 +89,12 @@ func probeSource(ctx context.Context, cfg *config.Config, o probeOptions) (*prob
 		return nil, err
 	}
 	defer func() { _ = w.telemetry.Close(context.WithoutCancel(ctx)) }()
+	var add map[string]string
+	if p, known := set.Get(src.Profile); known {
+		add = p.Search.Add
+	}
 	return probe.Run(ctx, probe.Options{
-		Base: base, Set: set, Patient: o.patient, Name: o.name,
+		Base: base, Set: set, Patient: o.patient, Name: o.name, Add: add,
 		Connect: func(h profiles.HTTP) (upstream.Reader, error) {
 			return w.connect(src, base, &profiles.Profile{HTTP: h})
 		},

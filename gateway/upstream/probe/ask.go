@@ -107,9 +107,7 @@ func (r *run) all(up upstream.Reader, typ, query string) (page, error) {
 // wrong says nothing about the question.
 func refused(err error) bool {
 	switch fault.KindOf(err) {
-	case fault.Invalid, fault.Unsupported, fault.NotFound, fault.MethodNotAllowed:
-		return err != nil
-	case fault.Upstream:
+	case fault.Invalid, fault.Unsupported, fault.NotFound, fault.MethodNotAllowed, fault.Upstream:
 		return err != nil
 	}
 	return false

@@ -8,7 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -28,7 +30,9 @@ type Options struct {
 	Set     *profiles.Set // the profiles there are
 	Patient string        // the id of the test patient
 	Name    string        // of the proposed profile
-	Now     func() time.Time
+	// Add is what the EHR wants with every search; see profiles.Search.
+	Add map[string]string
+	Now func() time.Time
 }
 
 // The verdicts on one search or ability.
@@ -74,6 +78,7 @@ type run struct {
 	types  map[string]profiles.Type
 	known  *upstream.Capabilities // nil when the EHR states nothing
 
+	added   string                      // Add, encoded
 	records map[string][]*fhir.Resource // of the patient, by type, as far as they were found
 	asked   int
 }
@@ -88,10 +93,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		o.Now = time.Now
 	}
 	r := &run{o: o, ctx: ctx, report: &Report{}, types: map[string]profiles.Type{}, records: map[string][]*fhir.Resource{}}
+	added := url.Values{}
+	for name, value := range o.Add {
+		added.Set(name, value)
+	}
+	r.added = added.Encode()
 	if err := r.connect(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{r.statement, r.patients, r.ways, r.links, r.owned, r.parameters, r.shapes, r.judge} {
+	for _, step := range []func() error{r.statement, r.patients, r.ways, r.links, r.owned, r.enough, r.parameters, r.shapes, r.judge} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -110,7 +120,7 @@ func (r *run) connect() error {
 	if !ok {
 		return errors.New("probe: the profile naive is needed")
 	}
-	var last error
+	var failed error
 	for i, attempt := range []profiles.Profile{{}, {HTTP: naive.HTTP, Files: profiles.Files{Read: naive.Files.Read}}} {
 		up, err := r.o.Connect(attempt.HTTP)
 		if err != nil {
@@ -121,14 +131,18 @@ func (r *run) connect() error {
 		if err != nil {
 			return err
 		}
-		if _, last = readOne(r.ctx, reader, "Patient", r.o.Patient); last == nil {
+		_, err = readOne(r.ctx, reader, "Patient", r.o.Patient)
+		if err == nil {
 			r.found.HTTP, r.found.Files.Read = attempt.HTTP, attempt.Files.Read
 			verdict := []string{Works, Synthesised}[i]
 			r.note("read", verdict, "%s", []string{"", "as files"}[i])
 			return nil
 		}
+		if failed == nil || fault.KindOf(failed) == fault.NotFound {
+			failed = err
+		}
 	}
-	return fmt.Errorf("the EHR does not give the test patient by its id: %w", last)
+	return fmt.Errorf("the EHR does not give the test patient by its id: %w%s", failed, hint(failed))
 }
 
 func (r *run) reader(p *profiles.Profile) (upstream.Reader, error) {
@@ -154,9 +168,12 @@ type counted struct {
 	r  *run
 }
 
+// errEnough ends a run.
+var errEnough = errors.New("the EHR was asked 5,000 times, and there is no end to what it finds: take a patient with less in the record")
+
 func (c counted) one() error {
 	if c.r.asked++; c.r.asked > maxRequests {
-		return fault.New(fault.Unsupported, "The probe has asked enough.")
+		return fault.Wrap(errEnough, fault.Internal, "The probe has asked enough.")
 	}
 	return nil
 }
@@ -171,6 +188,9 @@ func (c counted) Read(ctx context.Context, typ, id string) (*upstream.Answer, er
 func (c counted) Search(ctx context.Context, typ, query string) (*upstream.Answer, error) {
 	if err := c.one(); err != nil {
 		return nil, err
+	}
+	if c.r.added != "" {
+		query = strings.Trim(query+"&"+c.r.added, "&")
 	}
 	return c.up.Search(ctx, typ, query)
 }

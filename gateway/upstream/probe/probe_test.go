@@ -2,7 +2,11 @@ package probe_test
 
 import (
 	"bytes"
+	"errors"
+	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +136,89 @@ func saysNothing(t *testing.T, r *probe.Report, marks []string) {
 	}
 }
 
+// An EHR that serves many wants to be told whose record is asked for.
+func TestWhatEverySearchNeedsIsInTheProposal(t *testing.T) {
+	set, err := profiles.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, base, _ := hospital(t)
+	s.Restrict(ehr.Restriction{Wants: map[string]string{"ah-practice": "Organization/a-1"}})
+	o := probe.Options{Connect: connect(base), Base: base, Set: set, Patient: "p-00004", Name: "found", Add: map[string]string{"ah-practice": "Organization/a-1"}}
+	report, err := probe.Run(t.Context(), o)
+	if err != nil || report.Missing() || report.Profile.Search.Add["ah-practice"] != "Organization/a-1" {
+		t.Fatalf("%v %+v", err, report)
+	}
+	var out bytes.Buffer
+	if err := report.Text(&out); err != nil {
+		t.Fatal(err)
+	}
+	_, yaml, found := strings.Cut(out.String(), "\n\nname: ")
+	if _, err := set.With(map[string][]byte{"pasted": []byte("name: " + yaml)}); err != nil || !found {
+		t.Errorf("what it ends with is no profile: %v", err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 130 || strings.HasSuffix(line, " \n") {
+			t.Errorf("%q", line)
+		}
+	}
+	o.Add = nil
+	if _, err := probe.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "search.add") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAPatientWithNothingTellsNothing(t *testing.T) {
+	set, err := profiles.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, base, _ := hospital(t)
+	if err := s.Load([]byte(`{"resourceType":"Patient","id":"empty"}`)); err != nil {
+		t.Fatal(err)
+	}
+	report, err := probe.Run(t.Context(), probe.Options{Connect: connect(base), Base: base, Set: set, Patient: "empty", Name: "found"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := report.Text(&out); err != nil || !strings.Contains(out.String(), "take a patient with much in the record") || strings.Count(out.String(), "none in the record") < 10 {
+		t.Errorf("%v %s", err, out.String())
+	}
+}
+
+func TestAServerOfFilesIsProbedAsOne(t *testing.T) {
+	set, err := profiles.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"Patient/p1.json":     `{"resourceType":"Patient","id":"p1"}`,
+		"Observation/o1.json": `{"resourceType":"Observation","id":"o1","status":"final","code":{"coding":[{"system":"s","code":"c"}]},"subject":{"reference":"Patient/p1"}}`,
+		"Observation/o2.json": `{"resourceType":"Observation","id":"o2","subject":{"reference":"Patient/p2"}}`,
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "fhir", filepath.Dir(name)), 0o700), os.WriteFile(filepath.Join(dir, "fhir", name), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(up.Close)
+	base, err := fhir.ParseBase(up.URL + "/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := probe.Run(t.Context(), probe.Options{Connect: connect(base), Base: base, Set: set, Patient: "p1", Name: "found"})
+	if err != nil || report.Missing() || report.Nearest != "naive" {
+		t.Fatalf("%v %+v", err, report)
+	}
+	for _, f := range report.Searches {
+		if f.What == "Observation?patient&code" && f.Verdict != probe.Synthesised {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 func TestAProbeThatCannotBeginSaysWhy(t *testing.T) {
 	set, err := profiles.BuiltIn()
 	if err != nil {
@@ -144,8 +231,31 @@ func TestAProbeThatCannotBeginSaysWhy(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	s.Misbehave(ehr.LoginPage)
-	if _, err := probe.Run(t.Context(), probe.Options{Connect: connect(base), Base: base, Set: set, Patient: "p-00004", Name: "found"}); err == nil {
-		t.Error("a sign-in page is no EHR")
+	for name, tt := range map[string]struct {
+		mode ehr.Mode
+		want string
+	}{
+		"a sign-in page":         {ehr.LoginPage, "check fhir_base"},
+		"nobody there":           {ehr.Drop, "check fhir_base, the network, and tls"},
+		"a redirect":             {ehr.RedirectElsewhere, "a redirect, which is not followed"},
+		"half an answer":         {ehr.Truncate, "its answer is broken"},
+		"a failure":              {ehr.HTMLError, "see its log"},
+		"pages that have no end": {ehr.EndlessPages, "leads to that page again"},
+	} {
+		s.Misbehave(tt.mode)
+		if _, err := probe.Run(t.Context(), probe.Options{Connect: connect(base), Base: base, Set: set, Patient: "p-00004", Name: "found"}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(up.Close)
+		base, err := fhir.ParseBase(up.URL + "/fhir")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := probe.Run(t.Context(), probe.Options{Connect: connect(base), Base: base, Set: set, Patient: "p-00004", Name: "found"}); err == nil || !strings.Contains(err.Error(), "refuses the source's credential") {
+			t.Errorf("%d: %v", status, err)
+		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/portico-fhir/portico/gateway/upstream/profiles"
 )
 
+// noneThere is what is said of the searches of a type that the patient has none of.
+const noneThere = "none in the record"
+
 // judge asks every US Core search, of the EHR as it is and through the proposal.
 func (r *run) judge() error {
 	for _, typ := range typesToTry() {
@@ -33,6 +36,9 @@ func (r *run) judgeOne(typ string, names []string) (Finding, error) {
 	f := Finding{What: typ + "?" + strings.Join(names, "&"), Verdict: Untried}
 	params := r.values(typ, names)
 	if params == nil {
+		if len(r.records[typ]) == 0 {
+			f.Note = noneThere
+		}
 		return f, nil
 	}
 	want := r.expected(typ, params, r.records[typ])
@@ -93,9 +99,9 @@ func (r *run) values(typ string, names []string) []search.Param {
 
 // propose writes the profile as what differs from the nearest one there is.
 func (r *run) propose() error {
-	r.found.Types = r.types
+	r.found.Types, r.found.Search.Add = r.types, r.o.Add
 	r.found.Name, r.found.About = r.o.Name, "Proposed by portico probe"
-	best, shared := profiles.Default, 0
+	best, shared := profiles.Default, 1 // one thing in common, such as a page's size, is no likeness
 	for _, name := range r.o.Set.Names() {
 		p, _ := r.o.Set.Get(name)
 		if n, ok := within(reflect.ValueOf(*p), reflect.ValueOf(r.found)); ok && n > shared {
@@ -164,28 +170,73 @@ func (r *Report) JSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// Text writes the report for a terminal.
+// Text writes the report for a terminal. It ends with the profile.
 func (r *Report) Text(w io.Writer) error {
 	var out strings.Builder
-	section := func(title string, list []Finding, verdict string) {
-		first := true
-		for _, f := range list {
-			if f.Verdict != verdict {
-				continue
-			}
-			if first {
-				fmt.Fprintf(&out, "%s\n", title)
-				first = false
-			}
-			fmt.Fprintf(&out, "  %-46s %s\n", f.What, f.Note)
+	for _, s := range []struct{ title, verdict string }{
+		{"Works as R4 says:", Works},
+		{"Portico will do it with the profile below:", Synthesised},
+		{"Nothing to try it with in this patient's record:", Untried},
+		{"Will be missing:", Missing},
+	} {
+		lines := append(r.plainLines(s.verdict), r.searchLines(s.verdict)...)
+		if len(lines) > 0 {
+			fmt.Fprintf(&out, "%s\n%s\n", s.title, strings.Join(lines, "\n"))
 		}
 	}
-	all := slices.Concat(r.Server, r.Searches)
-	section("Works as R4 says:", all, Works)
-	section("Portico will do it with the profile below:", all, Synthesised)
-	section("Nothing to try it with in this patient's record:", all, Untried)
-	section("Will be missing:", all, Missing)
-	fmt.Fprintf(&out, "\nAsked %d times. Proposed profile (what differs from %s):\n\n%s", r.Requests, r.Nearest, r.YAML)
+	fmt.Fprintf(&out, "\nAsked %d times. Proposed profile (what differs from %s); as a file, it is named in\nprofile_files, and its name stands at the source as profile:\n\n%s", r.Requests, r.Nearest, r.YAML)
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+func line(what, note string) string {
+	return strings.TrimRight(fmt.Sprintf("  %-30s %s", what, note), " ")
+}
+
+func (r *Report) plainLines(verdict string) (lines []string) {
+	for _, f := range r.Server {
+		if f.Verdict == verdict {
+			lines = append(lines, line(f.What, f.Note))
+		}
+	}
+	return lines
+}
+
+// searchLines puts the searches of a type together.
+func (r *Report) searchLines(verdict string) (lines []string) {
+	var types []string
+	searches := map[string][]string{}
+	for _, f := range r.Searches {
+		typ, params, _ := strings.Cut(f.What, "?")
+		if f.Verdict != verdict {
+			continue
+		}
+		if f.Note == noneThere {
+			params = noneThere
+		}
+		if searches[typ] == nil {
+			types = append(types, typ)
+		}
+		searches[typ] = append(searches[typ], params)
+	}
+	for _, typ := range types {
+		lines = append(lines, wrapped(typ, slices.Compact(searches[typ]))...)
+	}
+	return lines
+}
+
+const width = 100 // of a line
+
+func wrapped(what string, list []string) (lines []string) {
+	text := ""
+	for i, one := range list {
+		if i < len(list)-1 {
+			one += ", "
+		}
+		if text != "" && len(text)+len(one) > width-33 {
+			lines, what, text = append(lines, line(what, text)), "", ""
+		}
+		text += one
+	}
+	return append(lines, line(what, text))
 }

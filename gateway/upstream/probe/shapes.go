@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -191,7 +192,7 @@ func (r *run) links() error {
 		}
 		if err == nil && p.next != "" {
 			r.link(typ, p.next)
-			return nil
+			return r.circle(p)
 		}
 		if err == nil && p.total > len(p.matches) && len(p.matches) > 0 {
 			return r.unlinked(typ, query, p.matches[0].ID())
@@ -215,6 +216,24 @@ func (r *run) unlinked(typ, query, first string) error {
 		r.note("links to further pages", Missing, "there are none, though there is more than a page")
 	}
 	return nil
+}
+
+// circle looks whether the second page leads on: where links lead back, no search
+// is whole, and there is nothing more to find out.
+func (r *run) circle(first page) error {
+	up, err := r.reader(&profiles.Profile{Next: r.found.Next})
+	if err != nil {
+		return err
+	}
+	answer, err := up.Next(r.ctx, first.next)
+	if err != nil {
+		return broken(err)
+	}
+	second, err := read(answer, "")
+	if err == nil && second.next == first.next {
+		return errors.New("the EHR's link to the second page of a search leads to that page again: no search is whole")
+	}
+	return broken(err)
 }
 
 func (r *run) link(typ, next string) {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -130,10 +131,33 @@ func (r *run) owned() error {
 			return err
 		}
 		if err != nil {
-			r.note(typ, Missing, "no search by patient finds it")
+			how := "no search by patient is taken"
+			if r.found.Search.How == profiles.ByList {
+				how = "neither a search by patient is taken, nor is there a list"
+			}
+			r.note(typ, Missing, "%s", how)
 			continue
 		}
 		r.records[typ] = all.matches
+	}
+	return nil
+}
+
+// enough looks whether there is anything to go by.
+func (r *run) enough() error {
+	found, refused := 0, 0
+	for _, typ := range typesToTry() {
+		if list, ok := r.records[typ]; !ok {
+			refused++
+		} else if len(list) > 0 {
+			found++
+		}
+	}
+	switch {
+	case refused == len(typesToTry()):
+		return errors.New("the EHR gives the test patient by its id, and takes no search at all: the source's credential may not be allowed to search, or every search needs a parameter of the EHR's own (write it into a profile as search.add, give that to the source, and probe again)")
+	case found == 0:
+		r.note("the patient's record", Untried, "nothing is in it: little can be said; take a patient with much in the record")
 	}
 	return nil
 }

@@ -258,12 +258,14 @@ func jsonIndex(raw []byte) (names []string, known bool) {
 var (
 	hrefs  = regexp.MustCompile(`(?i)<a\s[^>]*href\s*=\s*["']([^"'>]{1,300})["']`)
 	titled = regexp.MustCompile(`(?i)<(?:title|h1)>\s*(?:index of|directory listing)`)
+	// Go's http.FileServer gives a list without a word.
+	listed = regexp.MustCompile(`(?i)^\s*(?:<!doctype html>\s*)?(?:<meta name="viewport"[^>]*>\s*)?<pre>\s*(?:</pre>|<a href=)`)
 )
 
 // htmlIndex reads a folder's index as a page, as file servers write it. A page
 // that does not say that it is one, of a sign-in for instance, is none.
 func htmlIndex(page string) (names []string, known bool) {
-	if !titled.MatchString(page) {
+	if !titled.MatchString(page) && !listed.MatchString(page) {
 		return nil, false
 	}
 	seen := map[string]bool{}

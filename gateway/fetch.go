@@ -50,13 +50,16 @@ func (g *Gateway) narrow(x *exchange) error {
 		if err != nil {
 			return err
 		}
-		if (ask.Interaction == guard.VRead || ask.Interaction == guard.History) && !x.versioned(known, ask) {
-			plan.Calls = nil
-		}
-		if hidden, err := g.labelled(x); err != nil {
-			return err
-		} else if hidden {
-			plan.Calls = nil
+		if ask.Interaction == guard.VRead || ask.Interaction == guard.History {
+			none := !x.versioned(known, ask)
+			if !none && x.depth == 0 {
+				if none, err = g.notNow(x); err != nil {
+					return err
+				}
+			}
+			if none {
+				plan.Calls = nil
+			}
 		}
 		x.plans = append(x.plans, &plan)
 	}

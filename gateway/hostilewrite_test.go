@@ -66,8 +66,14 @@ func TestHistoryOfWhatIsSharedHoldsOnlyWhatNamedHer(t *testing.T) {
 	for _, who := range [][]string{{"Patient/" + bobID}, {"Patient/" + bobID, "Patient/alice"}, {base + "Patient/" + bobID, base + "Patient/alice"}, {"Patient/" + bobID}} {
 		h.at("PUT", "Appointment/visit", with(who...))
 	}
+	for _, path := range []string{"/1", "/2", "/3", "/4", ""} { // she stands in it no more
+		if r := h.get("/Appointment/visit/_history"+path, alice); r.status != 404 || betrays(h, 0, r) != "" {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+	h.at("PUT", "Appointment/visit", with("Patient/"+bobID, "Patient/alice"))
 	for _, q := range []string{"", "?_elements=participant", "?_elements=text", "?_elements=description", "?_summary=true", "?_summary=text", "?_summary=data", "?_pretty=true", "?_elements=status&_pretty=true"} {
-		for path, want := range map[string]int{"/Appointment/visit/_history/1": 404, "/Appointment/visit/_history/2": 200, "/Appointment/visit/_history/3": 200, "/Appointment/visit/_history/4": 404, "/Appointment/visit": 404, "/Appointment/visit/_history": 200} {
+		for path, want := range map[string]int{"/Appointment/visit/_history/1": 404, "/Appointment/visit/_history/2": 200, "/Appointment/visit/_history/3": 200, "/Appointment/visit/_history/4": 404, "/Appointment/visit/_history/5": 200, "/Appointment/visit": 200, "/Appointment/visit/_history": 200} {
 			r := h.get(path+q, alice)
 			if r.status != want || betrays(h, 0, r) != "" {
 				t.Errorf("%s%s: %d want %d (%s) %s", path, q, r.status, want, betrays(h, 0, r), r.body)

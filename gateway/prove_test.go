@@ -150,8 +150,10 @@ func TestForeignAndMissingCostTheUpstreamTheSame(t *testing.T) {
 			continue
 		}
 		tried++
-		if foreign, missing := cost("/"+r.Type()+"/"+r.ID()), cost("/"+r.Type()+"/none-"+r.ID()); foreign != missing {
-			t.Errorf("%s/%s costs %d requests, a missing one %d", r.Type(), r.ID(), foreign, missing)
+		for _, version := range []string{"", "/_history", "/_history/1"} {
+			if foreign, missing := cost("/"+r.Type()+"/"+r.ID()+version), cost("/"+r.Type()+"/none-"+r.ID()+version); foreign != missing {
+				t.Errorf("%s/%s%s costs %d requests, a missing one %d", r.Type(), r.ID(), version, foreign, missing)
+			}
 		}
 	}
 	if tried < 60 {

@@ -6,7 +6,6 @@ import (
 
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
 
-	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/internal/fault"
@@ -54,16 +53,4 @@ func (x *exchange) suppressed() error {
 
 func suppressedOutcome() ([]byte, error) {
 	return outcome(r4.IssueSeverityInformation, r4.IssueTypeSuppressed, suppressedText)
-}
-
-// labelled says whether the resource whose versions are asked for is withheld
-// now by its label: what is sensitive today was so before it was marked. One
-// that is not there any more cannot be asked, so where labels count its versions
-// are not given either.
-func (g *Gateway) labelled(x *exchange) (bool, error) {
-	if len(x.who.Labels) == 0 || x.depth > 0 || x.ask.Interaction != guard.VRead && x.ask.Interaction != guard.History {
-		return false, nil
-	}
-	may, err := g.proveOne(x, fhir.Reference{Where: fhir.Local, Type: x.ask.Type, ID: x.ask.ID})
-	return !may, err
 }

@@ -16,7 +16,8 @@ import (
 
 // Old versions (R4 http, sections 3.1.0.3 and 3.1.0.10). Whose a resource is may
 // have been written otherwise before, so that each version is judged for itself
-// (docs/pitfalls.md 19). What is not there, never was, is somebody else's or
+// (docs/pitfalls.md 19), and none is given unless the resource may be read today:
+// one that was filed under a patient by mistake, and corrected, is not theirs. What is not there, never was, is somebody else's or
 // cannot be had from the upstream looks the same.
 
 // change is how a version came to be, as far as it is told on.
@@ -165,6 +166,19 @@ func (g *Gateway) lookForVersion(x *exchange) error {
 	return nil
 }
 
+// notNow says whether the resource whose versions are asked for may not be read
+// now: it was corrected to be somebody else's, is withheld by its label, or is out
+// of scope. One that is not there any more cannot be asked, so its versions are not
+// given either. The versions themselves are asked for only afterwards, so what
+// nobody may see costs what a read of it does.
+func (g *Gateway) notNow(x *exchange) (bool, error) {
+	may, err := g.proveSame(x, fhir.Reference{Where: fhir.Local, Type: x.ask.Type, ID: x.ask.ID})
+	if err == nil && !may {
+		x.looked = true // there is no version to be looked for
+	}
+	return !may, err
+}
+
 // isNow says whether a version is what is there now, byte for byte: not every
 // record says which version that is. What leads to a resource leads to what it is
 // today; whose a device or a file was that was used again, no version says.
@@ -185,7 +199,7 @@ func (g *Gateway) isNow(x *exchange, r *fhir.Resource) (bool, error) {
 // existed is an error when nothing of a resource's history may be told, and the
 // resource is thus none.
 func (x *exchange) existed() error {
-	if x.ask.Interaction == guard.History && !x.passed && x.resume == nil {
+	if x.ask.Interaction == guard.History && !x.passed && (x.resume == nil || x.looked) {
 		return fault.New(fault.NotFound, "Not found.")
 	}
 	return nil

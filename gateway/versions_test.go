@@ -54,6 +54,9 @@ func pasts(t testing.TB) *house {
 	h.at("DELETE", "Observation/gone", "")
 	h.at("PUT", "Observation/gone", observation("gone", "alice", "hers 3"))
 	h.at("DELETE", "Observation/gone", "")
+	h.at("PUT", "Observation/restored", observation("restored", "alice", "hers 1"))
+	h.at("DELETE", "Observation/restored", "")
+	h.at("PUT", "Observation/restored", observation("restored", "alice", "hers 3"))
 	h.at("PUT", "Observation/his-gone", observation("his-gone", bobID, secret))
 	h.at("DELETE", "Observation/his-gone", "")
 	h.at("PUT", "Device/pump", `{"resourceType":"Device","id":"pump","serialNumber":"hers 1"}`)
@@ -99,7 +102,13 @@ func TestVersionsAreJudgedEachForItself(t *testing.T) {
 		"/Observation/hers/_history?_count=x":               400,
 		"/Observation/hers/_history/1?_since=2024":          400,
 		"/Observation/hers/_history?_page=AAAA":             404,
-		"/Observation/moved-away/_history/1":                200,
+		"/Observation/moved-away/_history/1":                404, // it was a mistake
+		"/Observation/moved-away/_history":                  404,
+		"/Observation/gone/_history/1":                      404, // whose it is nobody can be asked
+		"/Observation/gone/_history/3":                      404,
+		"/Observation/gone/_history":                        404,
+		"/Observation/restored/_history/1":                  200,
+		"/Observation/restored/_history/3":                  200,
 		"/Observation/moved-here/_history/2":                200,
 		"/Observation/hers/_history/1":                      200,
 		"/Observation/hers/_history/2":                      200,
@@ -185,9 +194,8 @@ func TestAHistoryHoldsTheVersionsThatAreThePatients(t *testing.T) {
 	h := pasts(t)
 	for path, want := range map[string][]string{
 		"/Observation/hers/_history":       {"PUT 2", "POST 1"},
-		"/Observation/moved-away/_history": {"POST 1"},
 		"/Observation/moved-here/_history": {"PUT 2"},
-		"/Observation/gone/_history":       {"DELETE 4", "PUT 3", "DELETE 2", "POST 1"},
+		"/Observation/restored/_history":   {"PUT 3", "DELETE 2", "POST 1"},
 	} {
 		for _, count := range []string{"", "?_count=1", "?_count=2"} {
 			got, pages := h.history(path+count, alice)
@@ -202,13 +210,13 @@ func TestAHistoryHoldsTheVersionsThatAreThePatients(t *testing.T) {
 	if got, _ := h.history("/Observation/hers/_history?_since=2999-01-01T00:00:00Z", alice); len(got) != 0 {
 		t.Errorf("since the far future: %v", got)
 	}
-	if got, _ := h.history("/Observation/gone/_history?_since=2020-01-01T00:00:00Z&_count=1", alice); len(got) != 4 {
+	if got, _ := h.history("/Observation/restored/_history?_since=2020-01-01T00:00:00Z&_count=1", alice); len(got) != 3 {
 		t.Errorf("since long ago: %v", got)
 	}
 	if r := h.get("/Observation/moved-away/_history", bobID+":patient/*.rs"); r.status != 200 || strings.Contains(r.body, "hers") || !strings.Contains(r.body, secret) {
 		t.Errorf("for the other one: %d %s", r.status, r.body)
 	}
-	next := h.get("/Observation/gone/_history?_count=1&_pretty=true", alice)
+	next := h.get("/Observation/restored/_history?_count=1&_pretty=true", alice)
 	var b historyOf
 	if err := json.Unmarshal([]byte(next.body), &b); err != nil || !strings.Contains(next.body, "\n      \"fullUrl\": ") {
 		t.Fatalf("%v %s", err, next.body)
@@ -222,7 +230,7 @@ func TestAHistoryHoldsTheVersionsThatAreThePatients(t *testing.T) {
 				t.Errorf("the page of somebody else: %d", r.status)
 			}
 		}
-		if r := h.get(strings.Replace(l.URL, "/gone/", "/hers/", 1), alice); r.status != 404 {
+		if r := h.get(strings.Replace(l.URL, "/restored/", "/hers/", 1), alice); r.status != 404 {
 			t.Errorf("the page of another resource: %d", r.status)
 		}
 		if r := h.get(l.URL, alice); r.status != 200 || !strings.Contains(r.body, "\n") {
@@ -291,6 +299,7 @@ func TestAHistoryIsNotTrusted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := `{"resourceType":"Bundle","type":"history","entry":[` + strings.Join(tt.entries, ",") + `]}`
 			up := &past{body: body}
+			up.read = func(_, id string) string { return observation(id, "alice", "today") }
 			h := openOver(t, up, somewhere(t), 0, func(o *gateway.Options) { o.Sources[0].Versions = up })
 			h.origin = "http://ehr.example.org"
 			r := h.get("/Observation/hers/_history", alice)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -16,6 +17,9 @@ import (
 const (
 	// watchEvery is how often the EHRs and the providers are asked.
 	watchEvery = time.Minute
+	// wellEvery is the same, on average, of one that was well when it was asked:
+	// a CapabilityStatement can have megabytes, and each replica asks for itself.
+	wellEvery = 5 * time.Minute
 	// pingTimeout is how long the store may take to say that it is there.
 	pingTimeout = 2 * time.Second
 	// maxCause cuts what a provider may have put into an error.
@@ -49,30 +53,40 @@ func newWatch(log *slog.Logger) *watch {
 // start asks at once and then every now and then; what it gives ends it.
 func (h *watch) start(ctx context.Context, sources map[string]upstream.Reader, providers *login.RelyingParty) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	each := func(ask func(context.Context)) {
+	each := func(name string, ask func(context.Context)) {
 		go func() {
-			ticker := time.NewTicker(watchEvery)
-			defer ticker.Stop()
 			for {
 				ask(ctx)
+				timer := time.NewTimer(h.pause(name))
 				select {
 				case <-ctx.Done():
+					timer.Stop()
 					return
-				case <-ticker.C:
+				case <-timer.C:
 				}
 			}
 		}()
 	}
 	if h.parts != nil {
-		each(h.parts)
+		each("", h.parts)
 	}
 	for id, source := range sources {
-		each(func(ctx context.Context) { h.source(ctx, id, source) })
+		each("source "+id, func(ctx context.Context) { h.source(ctx, id, source) })
 	}
 	for id, issuer := range providers.Issuers() {
-		each(func(ctx context.Context) { h.provider(ctx, id, issuer, providers) })
+		each("provider "+id, func(ctx context.Context) { h.provider(ctx, id, issuer, providers) })
 	}
 	return cancel // not waited for: an EHR that does not answer must not hold up the end
+}
+
+// pause is how long after it was asked a part is asked again: long while it is
+// well, more or less a fifth so that replicas do not ask together; "" is what costs
+// nobody outside anything.
+func (h *watch) pause(name string) time.Duration {
+	if name == "" || h.of(name) != wellState {
+		return watchEvery
+	}
+	return wellEvery*4/5 + rand.N(wellEvery*2/5) //nolint:gosec // it hides nothing
 }
 
 func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {

@@ -219,3 +219,26 @@ func TestAnEHRThatGoesAwayIsNoticedThoughItsStatementIsKept(t *testing.T) {
 		t.Errorf("an EHR that is left alone is %q, breaker %s", state, way.State().Breaker)
 	}
 }
+
+// An EHR that is well is asked for its statement a few times an hour, not each
+// minute; one that is not is asked soon, so that its coming back is seen.
+func TestWhatIsWellIsAskedLessOften(t *testing.T) {
+	h := newWatch(slog.New(slog.DiscardHandler))
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		for state, least := range map[string]time.Duration{"": 4 * time.Minute, awayState: watchEvery} {
+			h.note("source x", state, "said")
+			pause := h.pause("source x")
+			if pause < least || pause > 6*time.Minute || state != "" && pause != watchEvery {
+				t.Errorf("%q: %v", state, pause)
+			}
+			seen[pause] = true
+		}
+	}
+	if len(seen) < 50 {
+		t.Error("replicas would ask together")
+	}
+	if h.pause("source y") != watchEvery || h.pause("") != watchEvery {
+		t.Error("what is not known is asked soon")
+	}
+}

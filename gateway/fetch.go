@@ -61,6 +61,11 @@ func (g *Gateway) narrow(x *exchange) error {
 				plan.Calls = nil
 			}
 		}
+		if may, err := g.anchored(x, ask); err != nil {
+			return err
+		} else if !may {
+			plan.Calls = nil
+		}
 		x.plans = append(x.plans, &plan)
 	}
 	if x.depth == 0 {

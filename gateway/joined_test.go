@@ -1,8 +1,10 @@
 package gateway_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -31,5 +33,27 @@ func TestNothingComesAlongWithWhatIsWithheld(t *testing.T) {
 	own := h.get("/Provenance?target=Observation/observation-alice&_include=Provenance:target", alice)
 	if strings.Count(own.body, `"fullUrl"`) != 2 {
 		t.Errorf("the own: %d %s", own.status, own.body)
+	}
+}
+
+// Nor by how much of it there is to go through.
+func TestWhatPointsToAnothersCostsTheSameHoweverMuchThereIs(t *testing.T) {
+	records := twoRecords()
+	for i := range 10 {
+		records = append(records, fmt.Sprintf(`{"resourceType":"Provenance","id":"his-%d","target":[{"reference":"Observation/observation-%s"}]}`, i, bobID))
+	}
+	h := open(t, 0, records...)
+	var requests atomic.Int64
+	h.ehr.MisbehaveWhen(0, func(*http.Request) bool { requests.Add(1); return false })
+	asked := func(target string) int64 {
+		before := requests.Load()
+		if r := h.get("/Provenance?_count=1&target="+target, alice); r.status != http.StatusOK || strings.Contains(r.body, "next") {
+			t.Errorf("%s: %d %s", target, r.status, r.body)
+		}
+		return requests.Load() - before
+	}
+	asked("Observation/none") // what the EHR can do is asked once
+	if foreign, missing := asked("Observation/observation-"+bobID), asked("Observation/none"); foreign != missing {
+		t.Errorf("the EHR was asked %d times, for a missing one %d", foreign, missing)
 	}
 }

@@ -182,6 +182,37 @@ func (g *Gateway) proveSame(x *exchange, t fhir.Reference) (bool, error) {
 	return ok, err
 }
 
+// anchored says whether a search that is anchored to a target can give anything:
+// what points to something that the token may not read does not leave, and how
+// much does must not show in how many pages are gone through.
+func (g *Gateway) anchored(x *exchange, ask guard.Ask) (bool, error) {
+	rule := compartment.Of(ask.Type)
+	if x.depth > 0 || x.several || x.resume != nil || ask.Interaction != guard.Search || rule.Class != compartment.Through {
+		return true, nil
+	}
+	for _, p := range ask.Query.Params {
+		if d := p.Definition; d.Name == "_id" || p.Modifier != "" || !slices.Contains(rule.Anchors, d.Name) {
+			continue
+		}
+		readable := false
+		for _, v := range p.Values {
+			to := x.who.Base.Resolve(v)
+			if to.Where != fhir.Local && len(p.Definition.Targets) == 1 {
+				to = fhir.Reference{Where: fhir.Local, Type: p.Definition.Targets[0], ID: v}
+			}
+			ok, err := g.proveSame(x, to)
+			if err != nil {
+				return false, err
+			}
+			readable = readable || ok
+		}
+		if !readable {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // namesOne says whether a request names something that may be somebody else's,
 // and so asks whether it is there: by its id, or by what a search of types that
 // the patient does not find is anchored to.

@@ -247,6 +247,8 @@ func TestStrangersAreFoundWhereverTheyStand(t *testing.T) {
 		{"what is somebody's without a stranger", `{"resourceType":"Account","id":"x","subject":[{"reference":"Patient/me"}],"coverage":[{"coverage":{"reference":"Coverage/1"}}]}`, nil, false},
 		{"a patient who might be another in what is the own", `{"resourceType":"Observation","id":"x","subject":{"reference":"Patient/me"},"contained":[{"resourceType":"Patient","id":"p"}]}`, nil, true},
 		{"the same in a contained Bundle", `{"resourceType":"Observation","id":"x","subject":{"reference":"Patient/me"},"contained":[{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"other"}}]}]}`, nil, true},
+		{"what tells of somebody's in what everybody sees", `{"resourceType":"Organization","id":"x","contained":[{"resourceType":"PaymentNotice","request":{"reference":"Claim/1"},"identifier":[{"value":"B"}]}]}`, nil, true},
+		{"what tells of somebody's in the own", `{"resourceType":"Claim","id":"x","contained":[{"resourceType":"PaymentNotice","request":{"reference":"Claim/1"}}]}`, nil, false},
 		{"contained of no type", `{"resourceType":"Observation","id":"x","contained":[{"id":"p","name":[{"family":"B"}]}]}`, nil, true},
 		{"contained of a type in another case", `{"resourceType":"Location","id":"x","contained":[{"resourceType":"patient","id":"p"}]}`, nil, true},
 		{"contained of a type that is a list", `{"resourceType":"Observation","id":"x","contained":[{"resourceType":["Observation"],"subject":{"reference":"Patient/me"}}]}`, nil, true},

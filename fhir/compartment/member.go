@@ -176,7 +176,9 @@ func (w Whose) mayHold(outer Class, inner fhir.Node) bool {
 	case Self:
 		return alone && inner.Get("id").Text() == w.Patient
 	case Own, Shared, Reached:
-	case Closed, Directory, Through:
+	case Through: // says nothing of whose it is
+		return alone
+	case Closed, Directory:
 		return rule.Type != ""
 	}
 	switch w.owned(rule, inner) {

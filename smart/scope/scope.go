@@ -96,10 +96,11 @@ func (r Resource) Includes(o Resource) bool {
 }
 
 // follows tells whether p holds wherever q holds: q names no alternative that p
-// does not (a comma means "or" in FHIR search).
+// does not (a comma means "or" in FHIR search). With a modifier, such as :not,
+// fewer alternatives may hold for more, so nothing but the same follows.
 func (p Param) follows(q Param) bool {
-	if p.Name != q.Name {
-		return false
+	if p.Name != q.Name || strings.Contains(p.Name, ":") {
+		return p == q
 	}
 	have := alternatives(p.Value)
 	for _, v := range alternatives(q.Value) {

@@ -164,9 +164,11 @@ func TestInclusion(t *testing.T) {
 		{"patient/Observation.rs?category=a|b", "patient/Observation.rs?category=a|b,a|c", false},
 		{"patient/Observation.rs?category=a|b", "patient/Observation.rs?code=a|b", false},
 		{"patient/Observation.rs?category=a|b&code=c", "patient/Observation.rs?category=a|b", false},
-		{"patient/Observation.rs?category=a%5C,b", "patient/Observation.rs?category=a", false}, // an escaped comma is no "or"
+		{"patient/Observation.rs?category=a%5C,b", "patient/Observation.rs?category=a", false},            // an escaped comma is no "or"
+		{"patient/Observation.rs?category:not=a|b,a|c", "patient/Observation.rs?category:not=a|b", false}, // holds for more
 
 		{"patient/Observation.rs", "patient/Observation.read", true},
+		{"patient/Observation.rs?category:not=a|b", "patient/Observation.rs?category:not=a|b&code=c", true},
 		{"patient/Observation.read", "patient/Observation.s", true},
 		{"patient/Observation.*", "patient/Observation.cruds", true},
 		{"patient/*.rs", "patient/Observation.rs", true},

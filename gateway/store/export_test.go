@@ -50,3 +50,9 @@ func (s *Store) Idle() {
 		d.pool.SetMaxIdleConns(4)
 	}
 }
+
+// SecureConnection says whether PostgreSQL is spoken to by TLS.
+func (s *Store) SecureConnection(ctx context.Context) (on bool, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()`).Scan(&on)
+	return on, err
+}

@@ -35,6 +35,8 @@ type deployment struct {
 	dir      string
 	public   string
 	cached   bool
+	redis    string // host:port
+	database string // likewise
 	wards    []*ward
 	patients []string
 	each     []*process
@@ -111,10 +113,14 @@ func deploy(t *testing.T, o deploymentOptions) (d *deployment, driver, store str
 			store = services.Database(t)
 		}
 		t.Setenv("PORTICO_TEST_STORE", store)
+		if at, err := url.Parse(store); err == nil {
+			d.database = at.Host
+		}
 		under = "{postgres: {url: {env: PORTICO_TEST_STORE}}}"
 	}
 	if o.Redis {
-		more = fmt.Sprintf("redis: {addresses: [%q]}\n", services.StartRedis(t).Addr)
+		d.redis = services.StartRedis(t).Addr
+		more = fmt.Sprintf("redis: {addresses: [%q]}\n", d.redis)
 	}
 	notify := ""
 	if o.Cache != "" {

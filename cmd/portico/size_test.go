@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -116,6 +115,7 @@ func (s *sizes) deployment(t *testing.T, o deploymentOptions) {
 		s.row(t, o.String()+": asked of the EHR", pid, missed)
 		s.row(t, o.String()+": a token by a refresh token", pid, d.refreshing(t))
 	}
+	fmt.Fprintf(&s.out, "| after that: %s | | | | | |\n", d.connections(t))
 	if !o.Postgres {
 		secure, at := d.secure(t)
 		overTLS := hit
@@ -181,8 +181,7 @@ func (d *deployment) secure(t *testing.T) (*process, fire) {
 	return p, f
 }
 
-// patients measures what 1,000 people who have just read 20 kB each cost, and how
-// many connections a replica holds.
+// patients measures what 1,000 people who have just read 20 kB each cost.
 func (s *sizes) patients(t *testing.T, d *deployment, driver, at string, get func(path, access, more string) string) {
 	t.Helper()
 	const people = 1000
@@ -236,28 +235,27 @@ func (s *sizes) patients(t *testing.T, d *deployment, driver, at string, get fun
 	}
 	_, after := used(t, p.cmd.Process.Pid)
 	fmt.Fprintf(&s.out, "| memory with 100 people, and with 1,000 | | | | | %.0f MiB, %.0f MiB |\n", before, after)
-	fmt.Fprintf(&s.out, "| connections to other servers, after that | | | | | %s |\n", connections(t, p.cmd.Process.Pid))
 }
 
-// connections counts a process's TCP connections by the port at the other end.
-func connections(t *testing.T, pid int) string {
+// connections counts a replica's TCP connections to what stands behind it.
+func (d *deployment) connections(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("ss", "-Htnp", "state", "established").Output()
 	if err != nil {
-		return "not counted: " + err.Error()
+		return "connections not counted: " + err.Error()
 	}
-	count := map[string]int{}
+	names := map[string]string{d.redis: "Redis", d.database: "PostgreSQL"}
+	for _, w := range d.wards {
+		names[strings.TrimPrefix(w.server.URL, "http://")] = "the EHR"
+	}
+	count := map[string]int{"Redis": 0, "PostgreSQL": 0, "the EHR": 0}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line)
-		if len(f) < 5 || !strings.Contains(f[4], fmt.Sprintf("pid=%d,", pid)) {
-			continue
-		}
-		_, port, err := net.SplitHostPort(f[3])
-		if err == nil {
-			count[port]++
+		if len(f) >= 5 && strings.Contains(f[4], fmt.Sprintf("pid=%d,", d.each[0].cmd.Process.Pid)) && names[f[3]] != "" {
+			count[names[f[3]]]++
 		}
 	}
-	return fmt.Sprint(count)
+	return fmt.Sprintf("connections to Redis %d, PostgreSQL %d, the EHR %d", count["Redis"], count["PostgreSQL"], count["the EHR"])
 }
 
 // peers are servers that give the same 20 kB and do nothing else.

@@ -51,6 +51,7 @@ func openPostgres(o Postgres) (*Store, error) {
 	pool, audit := stdlib.OpenDB(*config.Copy()), stdlib.OpenDB(*config.Copy())
 	config.RuntimeParams["statement_timeout"], config.RuntimeParams["lock_timeout"] = "0", "0" // a large table takes its time
 	schema := stdlib.OpenDB(*config)
+	schema.SetMaxIdleConns(-1) // beyond the number that was asked for, so only while it is used
 	pool.SetMaxOpenConns(most - 1)
 	pool.SetMaxIdleConns(most - 1)
 	audit.SetMaxOpenConns(1)

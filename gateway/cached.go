@@ -92,6 +92,15 @@ func (x *exchange) confirmCache() {
 	}
 }
 
+// denyCache is told that a read which asked the EHR gives nothing: what was kept of
+// the same read is over, also for apps that have it as it left. That the scopes of
+// this token do not reach it says nothing of the resource.
+func (x *exchange) denyCache() {
+	if x.holding != nil && !x.narrow {
+		x.holding.Deny(x.ctx)
+	}
+}
+
 // changed forgets what is kept of the patient after the EHR was asked for a
 // change, whatever it said: a change whose outcome is not known may have been
 // made. Others who stand in the resource, as in a group visit, have it in their

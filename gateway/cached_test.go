@@ -320,9 +320,13 @@ func TestWhatIsFetchedAheadIsNobodysAccess(t *testing.T) {
 			}
 			paths = slices.DeleteFunc(paths, func(p string) bool { return p == "/Observation/moves" })
 		}
-		before := asked.Load()
+		before, most := asked.Load(), 6
 		kept.RefreshDue()
-		if got := int(asked.Load() - before); got < len(paths) || got > 6 {
+		if i == 2 { // that ended all that was kept of her: what came before it is fetched once more
+			most = 11
+			kept.RefreshDue()
+		}
+		if got := int(asked.Load() - before); got < len(paths) || got > most {
 			t.Errorf("%d: asked %d times for %d answers", i, got, len(paths))
 		}
 		if events := h.sink.take(); len(events) != 0 {
@@ -349,5 +353,39 @@ func TestWhatIsFetchedAheadIsNobodysAccess(t *testing.T) {
 	before := asked.Load()
 	if kept.RefreshDue(); asked.Load() != before || kept.Remembered() != 0 {
 		t.Errorf("asked %d times for somebody who has gone", asked.Load()-before)
+	}
+}
+
+// Once the EHR has said that something is not the patient's any more, nothing that
+// was kept of it is given again: to no app, in no answer.
+func TestWhatTheEHRTakesBackIsForgotten(t *testing.T) {
+	h, _, _ := withCache(t, 0, append(twoRecords(), observation("moves", "alice", "hers"))...)
+	apps := []string{alice, "alice@other:patient/*.rs"}
+	for _, app := range apps {
+		for _, p := range []string{"/Observation/moves", "/Observation"} {
+			if r := h.get(p, app); !strings.Contains(r.body, "moves") {
+				t.Fatalf("%s: %d %s", p, r.status, r.body)
+			}
+		}
+	}
+	narrow := "alice@narrow:patient/Observation.rs?category=none"
+	if r := h.send(http.MethodGet, "/Observation/moves", narrow, "", "Cache-Control", "no-cache"); r.status != http.StatusNotFound {
+		t.Fatal(r.status)
+	}
+	if r := h.get("/Observation", alice); !strings.Contains(r.header.Get("Cache-Status"), "hit") {
+		t.Errorf("what one app may not see ended what is kept: %s", r.header.Get("Cache-Status"))
+	}
+	if err := h.ehr.Load([]byte(observation("moves", bobID, secret))); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.send(http.MethodGet, "/Observation/moves", alice, "", "Cache-Control", "no-cache"); r.status != http.StatusNotFound {
+		t.Fatal(r.status)
+	}
+	for _, app := range apps {
+		for _, p := range []string{"/Observation/moves", "/Observation"} {
+			if r := h.get(p, app); strings.Contains(r.body, "moves") {
+				t.Errorf("%s: %d %s", p, r.status, r.body)
+			}
+		}
 	}
 }

@@ -148,6 +148,7 @@ func (g *Gateway) release(x *exchange, held *companions, yield func(kept, error)
 // word.
 func (x *exchange) withhold(one item, reason string) {
 	x.counts.withheld++
+	x.narrow = x.narrow || reason == "scope"
 	x.noted(one, "withheld", reason)
 	if x.depth == 0 { // what a proof passes over is nothing that was asked
 		x.log.Withhold(reason)

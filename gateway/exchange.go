@@ -76,6 +76,7 @@ type exchange struct {
 	file   *fileAsk // a file is asked for as it is
 	told   bool     // something was withheld by its label, and that may be said
 	unread bool     // the upstream has the resource, and not as FHIR JSON
+	narrow bool     // something was withheld for the scopes of this token alone
 
 	event  audit.Event
 	log    *reqctx.Event

@@ -49,6 +49,7 @@ func holdRead(x *exchange, next func() (piece, error, bool)) (*held, error) {
 		return nil, err
 	}
 	if !ok {
+		x.denyCache()
 		return nil, x.suppressed()
 	}
 	if x.pretty {

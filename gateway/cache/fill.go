@@ -95,11 +95,19 @@ func (c *Cache) revalidate(j *job) {
 	c.work.Go(func() { f.drain(c.life) })
 }
 
-// dropEverywhere forgets one name, of which the upstream says that nothing is
-// there any more.
-func (c *Cache) dropEverywhere(ctx context.Context, n name) {
-	c.memory.remove(n)
+// gone forgets what the upstream says is not there any more, or nothing of the
+// patient's. Where something was kept of it, here or for all replicas, or where
+// nobody can say whether, more may have been made of it or be on its way to Redis:
+// then all that is kept of the patient is over, as after any other change.
+func (c *Cache) gone(ctx context.Context, j *job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bumpTimeout)
+	defer cancel()
+	had := c.memory.remove(j.name)
 	if c.shared != nil {
-		c.shared.remove(ctx, n)
+		there, err := c.shared.remove(ctx, j.name)
+		had = had || there || err != nil
+	}
+	if had {
+		_ = c.Invalidate(ctx, j.v.of.source, j.v.of.patient) // has said what went wrong, and goes on trying
 	}
 }

@@ -110,7 +110,7 @@ func (f *flight) fly(ctx context.Context, alone bool) {
 	answer, err := f.j.fetch(ctx)
 	if err != nil {
 		if fault.KindOf(err) == fault.NotFound && !f.j.v.hold {
-			f.c.dropEverywhere(ctx, f.j.name) // it is gone
+			f.c.gone(ctx, f.j)
 		}
 		f.set(func() { f.state, f.err = broken, err })
 		return

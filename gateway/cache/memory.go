@@ -164,8 +164,11 @@ func (m *memory) drop(s *shelf) {
 	}
 }
 
-// remove drops one name.
-func (m *memory) remove(n name) { m.items.Invalidate(n) }
+// remove drops one name and says whether there was something.
+func (m *memory) remove(n name) bool {
+	_, had := m.items.Invalidate(n)
+	return had
+}
 
 // gone takes what otter has dropped out of the index.
 func (m *memory) gone(n name, i *item) {

@@ -60,7 +60,7 @@ func entries(t testing.TB, c redis.UniversalClient, n int) map[string][]byte {
 // can be read in Redis, in any plain way of writing it.
 func TestRedisHoldsNothingInTheClear(t *testing.T) {
 	s := services.StartRedis(t)
-	c := connect(t, s)
+	c, own := connect(t, s), direct(t, s)
 	b := cachetest.NewBench(t, cachetest.Tier{Redis: c})
 	words := []string{"ann-4711", "Alder", "ehr", "https://ehr.example.org/page", "identifier=123", "Observation", "Bundle", "W/\"7\""}
 	b.Up.Say(cachetest.Bundle("Alder, born 1980"))
@@ -76,8 +76,8 @@ func TestRedisHoldsNothingInTheClear(t *testing.T) {
 	if err := b.Cache.Invalidate(t.Context(), "ehr", "ann-4711"); err != nil {
 		t.Fatal(err)
 	}
-	entries(t, c, 2)
-	for k, value := range all(t, c) {
+	entries(t, own, 2)
+	for k, value := range all(t, own) {
 		seen := append([]byte(k+"\n"), value...)
 		for _, word := range words {
 			for _, form := range []string{word, hex.EncodeToString([]byte(word)), base64.StdEncoding.EncodeToString([]byte(word)), base64.RawURLEncoding.EncodeToString([]byte(word))} {
@@ -92,7 +92,7 @@ func TestRedisHoldsNothingInTheClear(t *testing.T) {
 // A value in Redis that is not the one put there under this key is none.
 func TestForeignValuesInRedisAreIgnored(t *testing.T) {
 	s := services.StartRedis(t)
-	c := connect(t, s)
+	c, own := connect(t, s), direct(t, s)
 	for name, spoil := range map[string]func(mine, theirs string, was map[string][]byte) []byte{
 		"another patient's": func(_, theirs string, was map[string][]byte) []byte { return was[theirs] },
 		"one bit changed": func(mine, _ string, was map[string][]byte) []byte {
@@ -112,23 +112,23 @@ func TestForeignValuesInRedisAreIgnored(t *testing.T) {
 		"sealed, but nothing": func(mine, _ string, _ map[string][]byte) []byte { return ownRing(t).Seal(nil, mine) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := c.FlushAll(t.Context()).Err(); err != nil {
+			if err := own.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
 			writer := cachetest.NewBench(t, cachetest.Tier{Redis: c})
 			writer.Up.Say(cachetest.Bundle("bob's"))
 			fetch(t, writer, "bob")
-			theirs := onlyKey(entries(t, c, 1))
+			theirs := onlyKey(entries(t, own, 1))
 			writer.Up.Say(cachetest.Bundle("ann's"))
 			fetch(t, writer, "ann")
-			was := entries(t, c, 2)
+			was := entries(t, own, 2)
 			mine := ""
 			for k := range was {
 				if k != theirs {
 					mine = k
 				}
 			}
-			if err := c.Set(t.Context(), mine, spoil(mine, theirs, was), time.Minute).Err(); err != nil {
+			if err := own.Set(t.Context(), mine, spoil(mine, theirs, was), time.Minute).Err(); err != nil {
 				t.Fatal(err)
 			}
 			reader := cachetest.NewBench(t, cachetest.Tier{Redis: c})
@@ -163,15 +163,15 @@ func otherRing(t testing.TB) *seal.Sealer { return sealer(t, "o") }
 // A value that was put there before is not newer for being put there again.
 func TestAReplayedValueIsAsOldAsItIs(t *testing.T) {
 	s := services.StartRedis(t)
-	c := connect(t, s)
+	c, own := connect(t, s), direct(t, s)
 	writer := cachetest.NewBench(t, cachetest.Tier{Redis: c})
 	fetch(t, writer, "ann")
-	was := entries(t, c, 1)
+	was := entries(t, own, 1)
 	reader := cachetest.NewBench(t, cachetest.Tier{Redis: c})
 	reader.Up.Say(cachetest.Bundle("second"))
 	reader.Clock.Pass(cachetest.TTL + cachetest.Stale)
 	for k, v := range was {
-		if err := c.Set(t.Context(), k, v, time.Hour).Err(); err != nil {
+		if err := own.Set(t.Context(), k, v, time.Hour).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestReplicasShare(t *testing.T) {
 	a, b := cachetest.NewBench(t, cachetest.Tier{Redis: connect(t, s)}), cachetest.NewBench(t, cachetest.Tier{Redis: connect(t, s)})
 	b.Up = a.Up
 	fetch(t, a, "ann")
-	entries(t, connect(t, s), 1)
+	entries(t, direct(t, s), 1)
 	if body, status, err := b.Get("ann"); err != nil || body != cachetest.Bundle("first") || status.CacheStatus() != "portico; hit; ttl=60" {
 		t.Errorf("%q %s %v", body, status.CacheStatus(), err)
 	}
@@ -237,11 +237,11 @@ func TestReplicasShare(t *testing.T) {
 // last changes, and must not be believed.
 func TestAnOldDumpBringsNothingBack(t *testing.T) {
 	s := services.StartRedis(t)
-	c := connect(t, s)
+	c, own := connect(t, s), direct(t, s)
 	b := cachetest.NewBench(t, cachetest.Tier{Redis: c})
 	fetch(t, b, "ann")
-	entries(t, c, 1)
-	if err := c.Save(t.Context()).Err(); err != nil {
+	entries(t, own, 1)
+	if err := own.Save(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	b.Up.Say(cachetest.Bundle("second"))
@@ -250,8 +250,8 @@ func TestAnOldDumpBringsNothingBack(t *testing.T) {
 	}
 	s.Kill(t)
 	s.Start(t)
-	cachetest.Until(t, func() bool { return c.Ping(t.Context()).Err() == nil })
-	if n := len(all(t, c)); n == 0 {
+	cachetest.Until(t, func() bool { return own.Ping(t.Context()).Err() == nil })
+	if n := len(all(t, own)); n == 0 {
 		t.Fatal("the dump was not read, so this shows nothing")
 	}
 	for _, bench := range []*cachetest.Bench{b, cachetest.NewBench(t, cachetest.Tier{Redis: c})} {
@@ -436,7 +436,7 @@ func TestAChangeThatRedisDidNotTakeIsToldLater(t *testing.T) {
 	a, b := cachetest.NewBench(t, cachetest.Tier{Redis: connect(t, s)}), cachetest.NewBench(t, cachetest.Tier{Redis: connect(t, s)})
 	fetch(t, a, "ann")
 	fetch(t, b, "ann")
-	if err := connect(t, s).Do(t.Context(), "CLIENT", "PAUSE", "1500", "ALL").Err(); err != nil {
+	if err := direct(t, s).Do(t.Context(), "CLIENT", "PAUSE", "1500", "ALL").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Cache.Invalidate(t.Context(), "ehr", "ann"); err == nil {
@@ -464,19 +464,20 @@ func fetch(t testing.TB, b *cachetest.Bench, patient string) {
 // Who can write to Redis may put anything there, of any size: it is not read
 // into memory to find out that it is not ours.
 func TestHugeValuesInRedisAreNotReadWhole(t *testing.T) {
-	c := connect(t, services.StartRedis(t))
+	s := services.StartRedis(t)
+	c, own := connect(t, s), direct(t, s)
 	for _, kind := range []string{"portico:a:", "portico:e:"} {
-		if err := c.FlushAll(t.Context()).Err(); err != nil {
+		if err := own.FlushAll(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		writer := cachetest.NewBench(t, cachetest.Tier{Redis: c})
 		fetch(t, writer, "ann")
-		entries(t, c, 1)
-		for key, was := range all(t, c) {
+		entries(t, own, 1)
+		for key, was := range all(t, own) {
 			if !strings.HasPrefix(key, kind) {
 				continue
 			}
-			if err := c.Set(t.Context(), key, string(was)+strings.Repeat("x", 64<<20), time.Minute).Err(); err != nil {
+			if err := own.Set(t.Context(), key, string(was)+strings.Repeat("x", 64<<20), time.Minute).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -159,8 +159,8 @@ func (c *Cache) fill(ctx context.Context, j *job, one *recent, turn int) (more b
 		c.sessions.settled(one, turn, func(r *recent) { r.plan(e.fetched, j.ttl) })
 		return true
 	case gone, e != nil:
-		c.dropEverywhere(ctx, j.name) // as if it had never been there
 		c.sessions.forget(one)
+		c.gone(ctx, j)
 		return true
 	case err == nil && c.life.Err() == nil && ctx.Err() == nil: // it is not one to keep
 		c.sessions.forget(one)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -102,16 +103,24 @@ func (s *shared) put(ctx context.Context, n name, e *entry, life time.Duration) 
 	return saidStored
 }
 
-func (s *shared) remove(ctx context.Context, n name) {
+// remove drops one name and says whether there was something; an error says that it
+// may still be there.
+func (s *shared) remove(ctx context.Context, n name) (had bool, err error) {
 	if !s.open() {
-		return
+		return false, errShut
 	}
 	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
 	defer cancel()
-	if err := s.client.Del(ctx, entryKey(n)).Err(); err != nil {
+	removed, err := s.client.Del(ctx, entryKey(n)).Result()
+	if err != nil {
 		s.failed(ctx, err)
+		return false, fmt.Errorf("cache: an entry could not be removed: %w", err)
 	}
+	s.well()
+	return removed > 0, nil
 }
+
+var errShut = errors.New("cache: Redis is left alone after a failure")
 
 // unlock deletes a lock only if it is still ours.
 var unlock = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end

@@ -37,7 +37,10 @@ type View struct {
 }
 
 // heldBack are fetched answers that are kept only when Confirm is called.
-type heldBack struct{ list []func() }
+type heldBack struct {
+	list   []func()
+	before []*job // of which something was kept before
+}
 
 var _ upstream.Reader = (*View)(nil)
 
@@ -78,7 +81,17 @@ func (v *View) Confirm() {
 	for _, keep := range v.held.list {
 		keep()
 	}
-	v.held.list = nil
+	v.held.list, v.held.before = nil, nil
+}
+
+// Deny says of what a Holding view has fetched that nothing of it is the patient's.
+// What was kept of it before, when it was, is over. It costs nothing where nothing
+// was: absent and foreign are alike.
+func (v *View) Deny(ctx context.Context) {
+	for _, j := range v.held.before {
+		v.c.gone(ctx, j)
+	}
+	v.held.list, v.held.before = nil, nil
 }
 
 // Status tells what became of the answers so far.
@@ -220,6 +233,9 @@ func (v *View) ask(ctx context.Context, j *job, kept *entry) (*upstream.Answer, 
 		fwd = fwdRequest
 	case kept != nil:
 		fwd = fwdStale
+	}
+	if v.hold && kept != nil {
+		v.held.before = append(v.held.before, j)
 	}
 	f, joined := v.c.join(ctx, j, v.r.Control.NoCache || v.r.Control.HasMaxAge)
 	if joined {

@@ -30,7 +30,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 
 // drawConsent draws the page; again when a yes came with nothing ticked.
 func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, again bool) error {
-	now := s.o.Now()
+	now, lasts := s.o.Now(), s.lifetimesAt(st)
 	views := s.offerOf(st.scopes).views(st.scopes.Others)
 	s.count(r.Context(), st, views)
 	secureHeaders(w)
@@ -38,7 +38,7 @@ func (s *Server) drawConsent(w http.ResponseWriter, r *http.Request, st step, ag
 		Action: s.local(pathConsent, st.pending.ID), CSRF: st.formToken(formConsent),
 		App: st.app.Name, AppOwner: st.app.Owner, AppURL: st.app.URL,
 		Source: st.source.Name, Person: st.person.Name, Patient: st.patient,
-		Scopes: views, Asked: strings.Fields(st.pending.Scopes), Until: s.forStep(st).shownEnd(now, st.scopes), Ends: s.forStep(st).ends(now, st.scopes),
+		Scopes: views, Asked: strings.Fields(st.pending.Scopes), Until: lasts.shownEnd(now, st.scopes), Ends: lasts.ends(now, st.scopes),
 		ReturnTo: origin(st.pending.RedirectURI), SignOut: s.signOut(st), NothingChosen: again,
 	})
 	return unavailable(err, "draw the consent page")
@@ -114,7 +114,7 @@ func (s *Server) decision(st step, fields []field) (verdict, error) {
 	v.agreed.Resources = offered.resources(said)
 	v.nothing = len(v.agreed.Resources) == 0 && len(st.scopes.Resources) > 0
 	var err error
-	v.until, err = s.forStep(st).chosenEnd(fields, st.scopes)
+	v.until, err = s.lifetimesAt(st).chosenEnd(s.o.Now(), fields, st.scopes)
 	return v, err
 }
 
@@ -146,7 +146,7 @@ func (s *Server) allow(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	grant := token.Grant{
 		ID: id, Client: st.app.ID, Source: st.source.ID, Patient: st.patient.ID,
 		PersonIssuer: st.person.Issuer, PersonSubject: st.person.Subject, FHIRUser: user, Context: launched,
-		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.forStep(st).grantEnd(now, agreed, said.until),
+		Scopes: agreed.String(), AuthTime: st.person.AuthTime, Created: now, Expires: s.lifetimesAt(st).grantEnd(now, agreed, said.until),
 	}
 	// Recorded first: a grant that nobody can account for must not exist.
 	if err := s.o.Recorder.Record(ctx, st.event("granted", id, agreed)); err != nil {

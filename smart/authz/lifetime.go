@@ -60,21 +60,49 @@ func onlyLifetime(scopes scope.Set) bool {
 	})
 }
 
+// lifetimes are how long what an app gets may last.
+type lifetimes struct {
+	access  time.Duration // an access token
+	grant   time.Duration // a person's yes; 0: until they end it
+	session time.Duration // a sign-in
+	latest  time.Time     // no grant ends later; zero: nothing says so
+}
+
+// lifetimesOf gives those that were fixed for one app, within the bounds of all.
+func (s *Server) lifetimesOf(app client.Client) lifetimes {
+	l := lifetimes{access: s.o.AccessTTL, grant: s.o.GrantTTL, session: s.o.SessionTTL}
+	if app.AccessTTL != 0 {
+		l.access = min(max(app.AccessTTL, minAccessTTL), maxAccessTTL)
+	}
+	if app.GrantTTL != 0 {
+		l.grant = max(app.GrantTTL, codeTTL)
+	}
+	return l
+}
+
+// lifetimesAt gives those of a step's app: no longer than the person may act for
+// the patient.
+func (s *Server) lifetimesAt(st step) lifetimes {
+	l := s.lifetimesOf(st.app)
+	l.latest = st.patient.Until
+	return l
+}
+
 // grantEnd is when a grant of these scopes made at now ends. chosen is the end
 // that the person wants, zero for none: they can only shorten.
-func (s *Server) grantEnd(now time.Time, scopes scope.Set, chosen time.Time) time.Time {
-	end := now.Add(codeTTL + s.o.AccessTTL)
+func (l lifetimes) grantEnd(now time.Time, scopes scope.Set, chosen time.Time) time.Time {
+	end := now.Add(codeTTL + l.access)
 	switch {
 	case scopes.Has(scope.OfflineAccess):
 		end = token.NoEnd
 	case scopes.Has(scope.OnlineAccess):
-		end = now.Add(s.o.SessionTTL)
+		end = now.Add(l.session)
 	}
-	if s.o.GrantTTL != 0 {
-		end = earlier(end, now.Add(s.o.GrantTTL))
+	if l.grant != 0 {
+		end = earlier(end, now.Add(l.grant))
 	}
-	if !s.latest.IsZero() {
-		end = earlier(end, s.latest)
+	if !l.latest.IsZero() {
+		end = earlier(end, l.latest)
 	}
 	if !chosen.IsZero() && chosen.Before(end) {
 		return chosen
@@ -83,19 +111,11 @@ func (s *Server) grantEnd(now time.Time, scopes scope.Set, chosen time.Time) tim
 }
 
 // shownEnd is grantEnd for the consent page: zero when there is no end.
-func (s *Server) shownEnd(now time.Time, scopes scope.Set) time.Time {
-	if end := s.grantEnd(now, scopes, time.Time{}); !end.Equal(token.NoEnd) {
+func (l lifetimes) shownEnd(now time.Time, scopes scope.Set) time.Time {
+	if end := l.grantEnd(now, scopes, time.Time{}); !end.Equal(token.NoEnd) {
 		return end
 	}
 	return time.Time{}
-}
-
-// forStep is the server with the lifetimes of a step's app, and no longer than
-// the person may act for the patient.
-func (s *Server) forStep(st step) *Server {
-	own := *s.forApp(st.app)
-	own.latest = st.patient.Until
-	return &own
 }
 
 // earlier gives the first of two times.
@@ -104,20 +124,4 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// forApp is the server with the lifetimes that were fixed for one app, within
-// the bounds of all.
-func (s *Server) forApp(app client.Client) *Server {
-	if app.AccessTTL == 0 && app.GrantTTL == 0 {
-		return s
-	}
-	own := *s
-	if app.AccessTTL != 0 {
-		own.o.AccessTTL = min(max(app.AccessTTL, minAccessTTL), maxAccessTTL)
-	}
-	if app.GrantTTL != 0 {
-		own.o.GrantTTL = max(app.GrantTTL, codeTTL)
-	}
-	return &own
 }

@@ -131,8 +131,6 @@ type Server struct {
 	noted  *rate.Limiter // refusals kept, by client
 	checks *rate.Limiter // questions of developers, by address
 	begun  *rate.Limiter // authorization requests that are kept, by address
-
-	latest time.Time // no grant lasts longer; zero: nothing says so
 }
 
 // New refuses options that cannot be meant.

@@ -30,7 +30,8 @@ type redeemed struct {
 	nonce  string
 	event  string // what the recorder writes down
 
-	idTokenAlg string // as the client wants it
+	idTokenAlg string        // as the client wants it
+	accessTTL  time.Duration // as it was fixed for the client
 }
 
 // tokenResponse is the answer (RFC 6749 §5.1; SMART App Launch 2.2, "Obtain
@@ -90,8 +91,8 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// 6. Mint.
-	got.idTokenAlg = app.IDTokenAlg
-	mint := s.forApp(app).mint
+	got.idTokenAlg, got.accessTTL = app.IDTokenAlg, s.lifetimesOf(app).access
+	mint := s.mint
 	if got.grant.Service() {
 		mint = s.mintService
 	}
@@ -142,7 +143,7 @@ func (s *Server) mint(ctx context.Context, got redeemed) (tokenResponse, error) 
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	ends := now.Add(s.o.AccessTTL)
+	ends := now.Add(got.accessTTL)
 	if g.Expires.Before(ends) {
 		ends = g.Expires
 	}

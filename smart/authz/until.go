@@ -23,8 +23,8 @@ var terms = []struct {
 
 // ends lists when access may end. Access that ends with its first token is so
 // short that there is nothing to choose.
-func (s *Server) ends(now time.Time, scopes scope.Set) []EndView {
-	latest := s.grantEnd(now, scopes, time.Time{})
+func (l lifetimes) ends(now time.Time, scopes scope.Set) []EndView {
+	latest := l.grantEnd(now, scopes, time.Time{})
 	var out []EndView
 	for _, t := range terms {
 		if at := now.Add(t.lasts); at.Before(latest) {
@@ -34,16 +34,16 @@ func (s *Server) ends(now time.Time, scopes scope.Set) []EndView {
 	if len(out) == 0 {
 		return nil
 	}
-	return append(out, EndView{Value: valueLongest, At: s.shownEnd(now, scopes)})
+	return append(out, EndView{Value: valueLongest, At: l.shownEnd(now, scopes)})
 }
 
 // chosenEnd reads the person's choice; zero: none earlier than there is anyway.
-func (s *Server) chosenEnd(fields []field, scopes scope.Set) (time.Time, error) {
+func (l lifetimes) chosenEnd(now time.Time, fields []field, scopes scope.Set) (time.Time, error) {
 	values := all(fields, "until")
 	if len(values) == 0 || len(values) == 1 && values[0] == valueLongest {
 		return time.Time{}, nil
 	}
-	for _, end := range s.ends(s.o.Now(), scopes) {
+	for _, end := range l.ends(now, scopes) {
 		if len(values) == 1 && end.Value == values[0] {
 			return end.At, nil
 		}

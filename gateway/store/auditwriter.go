@@ -162,7 +162,7 @@ func (w *auditWriter) append(ctx context.Context, tx txn, batch []waiting, resul
 	if err := tx.alone(ctx, "audit"); err != nil {
 		return fmt.Errorf("wait for the others: %w", err)
 	}
-	if tx.postgres {
+	if tx.on.postgres {
 		return appendAll(ctx, tx, batch, results)
 	}
 	var seq int64

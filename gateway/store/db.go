@@ -31,9 +31,8 @@ type db struct {
 
 // txn is a transaction of either database.
 type txn struct {
-	tx       *sql.Tx
-	on       *db
-	postgres bool
+	tx *sql.Tx
+	on *db
 }
 
 const (
@@ -197,7 +196,7 @@ func (d *db) once(ctx context.Context, f func(txn) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := f(txn{tx, d, d.postgres}); err != nil {
+	if err := f(txn{tx, d}); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {

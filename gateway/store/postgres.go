@@ -101,7 +101,7 @@ func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) 
 // is of; the lock ends with the transaction. SQLite lets in one anyway. Each
 // statement after it sees what the one before it committed.
 func (t txn) alone(ctx context.Context, what ...string) error {
-	if !t.postgres {
+	if !t.on.postgres {
 		return nil
 	}
 	h := fnv.New64a()

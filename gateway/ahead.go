@@ -15,10 +15,7 @@ const aheadAtOnce = 4
 type question = ahead.Question[*upstream.Answer]
 
 // reply is what came of a question.
-type reply struct {
-	answer *upstream.Answer
-	err    error
-}
+type reply = ahead.Reply[*upstream.Answer]
 
 // inOrder asks questions a few at a time and gives the replies in the order of the
 // questions. Memory is bounded by what waits.
@@ -33,13 +30,7 @@ func (x *exchange) inOrder(questions []question) iter.Seq2[int, reply] {
 			return answer, err
 		}
 	}
-	return func(yield func(int, reply) bool) {
-		for i, one := range ahead.InOrder(x.ctx, asks, ahead.Options[*upstream.Answer]{AtOnce: aheadAtOnce, Drop: drop}) {
-			if !yield(i, reply{one.Value, one.Err}) {
-				return
-			}
-		}
-	}
+	return ahead.InOrder(x.ctx, asks, ahead.Options[*upstream.Answer]{AtOnce: aheadAtOnce, Drop: drop})
 }
 
 func drop(answer *upstream.Answer) { _ = answer.Body.Close() }

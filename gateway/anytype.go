@@ -28,20 +28,15 @@ func (g *Gateway) parseAnyType(x *exchange, r *http.Request, segments []string) 
 		return fault.New(fault.NotFound, "Not found.")
 	}
 	x.several, x.place = true, "Patient/"+x.who.Patient+"/*"
-	pairs, err := search.ParsePairs(r.URL.RawQuery)
-	if err != nil {
-		return searchFault(err)
-	}
+	var body []search.Pair
 	if posted {
-		body, err := formBody(r)
-		if err != nil {
-			return err
-		}
-		if pairs, err = merge(pairs, body); err != nil {
+		var err error
+		if body, err = formBody(r); err != nil {
 			return err
 		}
 	}
-	if pairs, _, err = g.openPage(x, pairs); err != nil {
+	pairs, _, err := g.asked(x, r, body)
+	if err != nil {
 		return err
 	}
 	types, pairs, err := x.anyTypeOptions(pairs, lenient(r))

@@ -58,20 +58,15 @@ func (g *Gateway) parseOperation(x *exchange, r *http.Request, op operation, seg
 	if op.instance {
 		x.place = op.typ + "/" + x.who.Patient + "/" + op.name
 	}
-	pairs, err := search.ParsePairs(r.URL.RawQuery)
-	if err != nil {
-		return searchFault(err)
-	}
+	var body []search.Pair
 	if r.Method == http.MethodPost {
-		body, err := parameters(r)
-		if err != nil {
-			return err
-		}
-		if pairs, err = merge(pairs, body); err != nil {
+		var err error
+		if body, err = parameters(r); err != nil {
 			return err
 		}
 	}
-	if pairs, _, err = g.openPage(x, pairs); err != nil {
+	pairs, _, err := g.asked(x, r, body)
+	if err != nil {
 		return err
 	}
 	x.query = encodePairs(pairs)

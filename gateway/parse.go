@@ -176,19 +176,24 @@ func (g *Gateway) parseSearch(x *exchange, r *http.Request, body []search.Pair) 
 	if len(r.URL.RawQuery) > maxQuery {
 		return fault.New(fault.TooLarge, "The query is too long.")
 	}
-	pairs, err := search.ParsePairs(r.URL.RawQuery)
-	if err != nil {
-		return searchFault(err)
-	}
-	pairs, err = merge(pairs, body)
-	if err != nil {
-		return err
-	}
-	pairs, resumed, err := g.openPage(x, pairs)
+	pairs, resumed, err := g.asked(x, r, body)
 	if err != nil {
 		return err
 	}
 	return g.understand(x, pairs, resumed || !lenient(r))
+}
+
+// asked gives what a request asks in its URL and its body, or what stands behind
+// the paging link that it follows.
+func (g *Gateway) asked(x *exchange, r *http.Request, body []search.Pair) (pairs []search.Pair, resumed bool, err error) {
+	pairs, err = search.ParsePairs(r.URL.RawQuery)
+	if err != nil {
+		return nil, false, searchFault(err)
+	}
+	if pairs, err = merge(pairs, body); err != nil {
+		return nil, false, err
+	}
+	return g.openPage(x, pairs)
 }
 
 // merge joins URL and body of a POST _search. The same name in both with other

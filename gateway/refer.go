@@ -125,15 +125,15 @@ func (x *exchange) referral(ask guard.Ask) question {
 // left out without a word.
 func (g *Gateway) added(x *exchange, ask guard.Ask, first reply) iter.Seq2[kept, error] {
 	return func(yield func(kept, error) bool) {
-		if first.err != nil {
-			if err := failure(first.err); err != nil && !x.isNone(first.err) {
+		if first.Err != nil {
+			if err := failure(first.Err); err != nil && !x.isNone(first.Err) {
 				yield(kept{}, err)
 			}
 			return
 		}
 		plan, err := x.who.Narrow(ask, func(string, string) bool { return true })
 		if err != nil {
-			_ = first.answer.Body.Close()
+			_ = first.Value.Body.Close()
 			return
 		}
 		for one, err := range g.itemsOf(x, turn{plan: &plan}, first) {
@@ -170,7 +170,7 @@ func (g *Gateway) itemsOf(x *exchange, t turn, first reply) items {
 			g.through(x, t, first, yield)
 			return
 		}
-		raw, err := readWhole(first.answer.Body)
+		raw, err := readWhole(first.Value.Body)
 		if err != nil {
 			yield(item{}, err)
 			return

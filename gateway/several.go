@@ -35,11 +35,11 @@ func (g *Gateway) inTurn(x *exchange, yield func(item, error) bool) {
 	}
 	for i, first := range x.inOrder(questions) {
 		t := turns[i]
-		switch kind := fault.KindOf(first.err); {
-		case first.err != nil && kind == fault.NotFound && t.from.URL == "":
+		switch kind := fault.KindOf(first.Err); {
+		case first.Err != nil && kind == fault.NotFound && t.from.URL == "":
 			continue // the upstream has no such type
-		case first.err != nil && (kind == fault.Invalid || kind == fault.Unsupported || kind == fault.MethodNotAllowed) && t.from.URL == "":
-			x.log.Fail(first.err)
+		case first.Err != nil && (kind == fault.Invalid || kind == fault.Unsupported || kind == fault.MethodNotAllowed) && t.from.URL == "":
+			x.log.Fail(first.Err)
 			x.unasked = append(x.unasked, t.plan.Ask.Type)
 			continue
 		}
@@ -91,7 +91,7 @@ func (x *exchange) questionOf(t turn) question {
 
 // through gives all results of a turn, page by page.
 func (g *Gateway) through(x *exchange, t turn, first reply, yield func(item, error) bool) bool {
-	answer, err := first.answer, first.err
+	answer, err := first.Value, first.Err
 	at := t.from
 	skip := at.Skip
 	for page := 1; ; page++ {

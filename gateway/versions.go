@@ -17,8 +17,9 @@ import (
 // Old versions (R4 http, sections 3.1.0.3 and 3.1.0.10). Whose a resource is may
 // have been written otherwise before, so that each version is judged for itself
 // (docs/pitfalls.md 19), and none is given unless the resource may be read today:
-// one that was filed under a patient by mistake, and corrected, is not theirs. What is not there, never was, is somebody else's or
-// cannot be had from the upstream looks the same.
+// one that was filed under a patient by mistake, and corrected, is not theirs. What
+// is not there, never was, is somebody else's or cannot be had from the upstream
+// looks the same.
 
 // change is how a version came to be, as far as it is told on.
 type change struct {

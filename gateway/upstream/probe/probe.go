@@ -8,9 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -78,7 +76,6 @@ type run struct {
 	types  map[string]profiles.Type
 	known  *upstream.Capabilities // nil when the EHR states nothing
 
-	added   string                      // Add, encoded
 	records map[string][]*fhir.Resource // of the patient, by type, as far as they were found
 	asked   int
 }
@@ -93,11 +90,6 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		o.Now = time.Now
 	}
 	r := &run{o: o, ctx: ctx, report: &Report{}, types: map[string]profiles.Type{}, records: map[string][]*fhir.Resource{}}
-	added := url.Values{}
-	for name, value := range o.Add {
-		added.Set(name, value)
-	}
-	r.added = added.Encode()
 	if err := r.connect(); err != nil {
 		return nil, err
 	}
@@ -189,10 +181,7 @@ func (c counted) Search(ctx context.Context, typ, query string) (*upstream.Answe
 	if err := c.one(); err != nil {
 		return nil, err
 	}
-	if c.r.added != "" {
-		query = strings.Trim(query+"&"+c.r.added, "&")
-	}
-	return c.up.Search(ctx, typ, query)
+	return c.up.Search(ctx, typ, profiles.Search{Add: c.r.o.Add}.With(query))
 }
 
 func (c counted) Next(ctx context.Context, url string) (*upstream.Answer, error) {

@@ -6,8 +6,10 @@ package profiles
 
 import (
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // How a type is found at an upstream.
@@ -83,6 +85,18 @@ type Search struct {
 	PlainID   bool     `yaml:"plain_id,omitempty"`  // true: _id is not taken beside other parameters
 
 	Add map[string]string `yaml:"add,omitempty"` // parameters of the server's own that every search needs, such as the tenant's
+}
+
+// With gives a search with the parameters that every one needs.
+func (s Search) With(query string) string {
+	if len(s.Add) == 0 {
+		return query
+	}
+	added := url.Values{}
+	for name, value := range s.Add {
+		added.Set(name, value)
+	}
+	return strings.Trim(query+"&"+added.Encode(), "&")
 }
 
 // Next says what links to further pages look like.

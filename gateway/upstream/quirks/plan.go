@@ -298,21 +298,9 @@ func (m *planner) shape(p *plan) {
 	}
 }
 
-// encode writes a search with what the server wants of every one.
-func (r *Reader) encode(q search.Query) string {
-	switch query := q.Encode(); {
-	case r.added == "":
-		return query
-	case query == "":
-		return r.added
-	default:
-		return query + "&" + r.added
-	}
-}
-
 func (m *planner) calls(p *plan, split *search.Param) error {
 	if split == nil {
-		p.calls = []call{{query: m.r.encode(m.up)}}
+		p.calls = []call{{query: m.r.profile.Search.With(m.up.Encode())}}
 		return nil
 	}
 	for _, v := range split.Values {
@@ -324,7 +312,7 @@ func (m *planner) calls(p *plan, split *search.Param) error {
 		}
 		q := m.up
 		q.Params = append(slices.Clone(m.up.Params), one)
-		p.calls = append(p.calls, call{query: m.r.encode(q), part: part})
+		p.calls = append(p.calls, call{query: m.r.profile.Search.With(q.Encode()), part: part})
 	}
 	return nil
 }

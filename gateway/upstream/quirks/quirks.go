@@ -8,7 +8,6 @@ package quirks
 import (
 	"context"
 	"errors"
-	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -46,7 +45,6 @@ type Reader struct {
 	profile *profiles.Profile
 	ids     *regexp.Regexp
 	plain   bool
-	added   string // to every search, encoded
 	now     func() time.Time
 	room    *Room
 	early   *semaphore.Weighted // of what is asked before its turn
@@ -67,11 +65,6 @@ func New(o Options) (*Reader, error) {
 		o.Room = NewRoom(DefaultRoom)
 	}
 	r := &Reader{up: o.Upstream, base: o.Base, profile: o.Profile, ids: o.Profile.ID(), plain: o.Profile.Plain(), now: o.Now, room: o.Room, early: semaphore.NewWeighted(maxEarly)}
-	added := url.Values{}
-	for name, value := range o.Profile.Search.Add {
-		added.Set(name, value)
-	}
-	r.added = added.Encode()
 	for _, a := range o.Profile.Next.Aliases {
 		base, err := fhir.ParseBase(a)
 		if err != nil {

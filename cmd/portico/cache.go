@@ -129,8 +129,8 @@ func (w *wiring) purgeHandler() http.Handler { return handler.Adapt(w.servePurge
 const cacheUsage = `Usage: portico cache purge [-source <id>] [-patient <id>] [-config <file>]
 
 Forgets what is kept of a patient at a source, or of everybody there, on every
-replica at once. -source may be left out when there is one. It talks to the running server: admin.listen and
-admin.credential are taken from the configuration.
+replica at once. -source may be left out when there is one. It talks to the running
+server: admin.listen and admin.credential are taken from the configuration.
 `
 
 // runCache is `portico cache`.

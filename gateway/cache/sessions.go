@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -154,7 +155,7 @@ const forgotten = 365 * 24 * time.Hour
 func (s *sessions) room(of part, a asked, now time.Time) *recent {
 	list := s.parts[of]
 	if len(list) >= maxRecentOfOne {
-		oldest := slices.MinFunc(values(list), func(x, y *recent) int { return x.used.Compare(y.used) })
+		oldest := slices.MinFunc(slices.Collect(maps.Values(list)), func(x, y *recent) int { return x.used.Compare(y.used) })
 		s.drop(oldest)
 	}
 	if s.total >= maxRecent && max(now.Sub(s.swept), s.swept.Sub(now)) >= sweepEvery {
@@ -170,14 +171,6 @@ func (s *sessions) room(of part, a asked, now time.Time) *recent {
 	one := &recent{asked: a, of: of}
 	list[a], s.total = one, s.total+1
 	return one
-}
-
-func values(list map[asked]*recent) []*recent {
-	out := make([]*recent, 0, len(list))
-	for _, one := range list {
-		out = append(out, one)
-	}
-	return out
 }
 
 // drop forgets a question. The lock is held.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/portico-fhir/portico/fhir"
@@ -77,7 +78,7 @@ type run struct {
 	known  *upstream.Capabilities // nil when the EHR states nothing
 
 	records map[string][]*fhir.Resource // of the patient, by type, as far as they were found
-	asked   int
+	asked   atomic.Int64                // some is asked at once
 }
 
 // Run probes. An EHR that cannot be reached, or that does not have the patient,
@@ -98,7 +99,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	r.report.Requests = r.asked
+	r.report.Requests = int(r.asked.Load())
 	return r.report, r.propose()
 }
 
@@ -164,7 +165,7 @@ type counted struct {
 var errEnough = errors.New("the EHR was asked 5,000 times, and there is no end to what it finds: take a patient with less in the record")
 
 func (c counted) one() error {
-	if c.r.asked++; c.r.asked > maxRequests {
+	if c.r.asked.Add(1) > maxRequests {
 		return fault.Wrap(errEnough, fault.Internal, "The probe has asked enough.")
 	}
 	return nil

@@ -249,5 +249,5 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 	if g.ticketed(r, src) {
 		serve = g.explained(serve)
 	}
-	handler.Adapt(serve, writeOutcome).ServeHTTP(w, r)
+	handler.Adapt(serve, src.refuseMethod(rest)).ServeHTTP(w, r)
 }

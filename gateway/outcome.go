@@ -83,8 +83,6 @@ func writeOutcomeStatus(w http.ResponseWriter, r *http.Request, err error, statu
 		header.Set("WWW-Authenticate", challenge(r))
 	case fault.Forbidden:
 		header.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`) // RFC 6750 §3.1
-	case fault.MethodNotAllowed:
-		header.Set("Allow", "GET, HEAD, POST")
 	case fault.Unavailable:
 		retryAfter(header, err, retryUnavailable)
 	case fault.TooMany:

@@ -297,6 +297,33 @@ func TestNothingMayBeWrittenUnlessThePolicySaysSo(t *testing.T) {
 	}
 }
 
+// Allow tells what there is (RFC 9110 §15.5.6), by the path's form and the
+// policy alone: of what is there it says what it says of what is not.
+func TestARefusedMethodIsToldWhatThereIs(t *testing.T) {
+	h := openWith(t, 0, func(o *gateway.Options) {
+		o.Sources[0].Write = map[string][]guard.Interaction{"Observation": {guard.Create, guard.Update}}
+	}, twoRecords()...)
+	for _, tt := range [][3]string{
+		{"DELETE", "/Observation/observation-" + bobID, "GET, HEAD, PUT"},
+		{"DELETE", "/Observation/no-such-thing", "GET, HEAD, PUT"},
+		{"DELETE", "/Observation?code=x", "GET, HEAD, POST"},
+		{"PUT", "/Condition/condition-alice", "GET, HEAD"},
+		{"POST", "/Condition", "GET, HEAD"},
+		{"GET", "/Binary", ""},
+		{"GET", "/", "POST"},
+		{"GET", "/$graphql", ""},
+		{"GET", "/Patient/alice/_search", "POST"},
+		{"PUT", "/Patient/alice/$everything", "GET, HEAD, POST"},
+		{"PUT", "/Observation/observation-alice/_history/1", "GET, HEAD"},
+		{"POST", "/metadata", "GET, HEAD"},
+	} {
+		r := h.send(tt[0], tt[1], writer, obs(""), "Content-Type", fhirBody, "If-Match", `W/"1"`)
+		if got := r.header.Get("Allow"); r.status != http.StatusMethodNotAllowed || got != tt[2] {
+			t.Errorf("%s %s: %d, Allow %q, want %q", tt[0], tt[1], r.status, got, tt[2])
+		}
+	}
+}
+
 func TestEachTypeIsWritableOrHasAReason(t *testing.T) {
 	writable := 0
 	for _, typ := range compartment.Types() {

@@ -96,6 +96,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	for _, step := range []func() error{r.statement, r.patients, r.ways, r.links, r.owned, r.enough, r.parameters, r.shapes, r.judge} {
 		if err := step(); err != nil {
+			if errors.Is(err, errEnough) {
+				return nil, errEnough // whatever read it at the time
+			}
 			return nil, err
 		}
 	}
@@ -162,7 +165,7 @@ type counted struct {
 }
 
 // errEnough ends a run.
-var errEnough = errors.New("the EHR was asked 5,000 times, and there is no end to what it finds: take a patient with less in the record")
+var errEnough = errors.New("the EHR was asked 5,000 times, and that is the limit: take a patient with less in the record; of a server of files put each type into one list, such as Observation.json with a resource a line")
 
 func (c counted) one() error {
 	if c.r.asked.Add(1) > maxRequests {

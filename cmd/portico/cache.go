@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ func (w *wiring) openCache() error {
 	kept, err := cache.New(cache.Options{
 		Ring: w.ring, Redis: w.redis, TTL: w.cfg.FreshFor, StaleWhileRevalidate: c.StaleWhileRevalidate, StaleIfError: c.StaleIfError,
 		Memory: int64(c.Memory) << 20, Refresh: cache.Refresh{Active: c.Refresh.Active, PerMinute: c.Refresh.PerMinute, Spare: w.spare},
-		Now: w.clock.Now, Log: w.log,
+		Now: w.clock.Now, Log: w.log, Origin: originsOf(w.cfg.Sources),
 		Count: func(source, tier, result string) { w.telemetry.Cached(context.Background(), source, tier, result) },
 	})
 	if err != nil {
@@ -64,6 +65,26 @@ func (w *wiring) openCache() error {
 	// Before the client that it uses.
 	w.closers = append([]func(){kept.Close}, w.closers...)
 	return nil
+}
+
+// originsOf tells by source whom is asked there, and as whom: where one address
+// serves several, that decides which records they are.
+func originsOf(sources []config.Source) func(source string) string {
+	origins := map[string]string{}
+	for _, s := range sources {
+		h := sha256.New()
+		add := func(parts ...string) {
+			for _, p := range parts {
+				_, _ = fmt.Fprintf(h, "%d:%s", len(p), p) // a hash takes everything
+			}
+		}
+		add(s.FHIRBase, s.Profile, s.Auth.Type, s.Auth.Username, s.Auth.ClientID, s.Auth.Token.Reveal(), s.Auth.TokenURL, s.TLS.CertFile)
+		for _, one := range s.Headers {
+			add(one.Name, one.Value.Reveal())
+		}
+		origins[s.ID] = string(h.Sum(nil))
+	}
+	return func(source string) string { return origins[source] }
 }
 
 // spare says whether a source can be asked for a party without keeping anybody

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portico-fhir/portico/config"
 	"github.com/portico-fhir/portico/internal/services"
 )
 
@@ -77,5 +78,28 @@ func TestReadyzTellsOfRedis(t *testing.T) {
 	status, body = ask(t, http.MethodGet, s.base+"/readyz", "", "")
 	if status != http.StatusOK || !strings.Contains(body, "redis") {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// Whatever decides whose records a source's are tells them apart in Redis.
+func TestOriginsTellServersAndTenantsApart(t *testing.T) {
+	is := config.Source{ID: "main", FHIRBase: "https://ehr.example.org/fhir", Profile: "generic"}
+	was := originsOf([]config.Source{is})("main")
+	if was == "" || was != originsOf([]config.Source{is})("main") {
+		t.Fatal("it is not told apart, or not the same twice")
+	}
+	for name, change := range map[string]func(*config.Source){
+		"another server":      func(s *config.Source) { s.FHIRBase = "https://ehr.example.org/fhir2" },
+		"another tenant":      func(s *config.Source) { s.Headers = []config.Header{{Name: "X-Tenant", Value: config.NewSecret("b")}} },
+		"another client":      func(s *config.Source) { s.Auth.ClientID = "b" },
+		"another user":        func(s *config.Source) { s.Auth.Username = "b" },
+		"another token":       func(s *config.Source) { s.Auth.Token = config.NewSecret("b") },
+		"another certificate": func(s *config.Source) { s.TLS.CertFile = "b.pem" },
+	} {
+		now := is
+		change(&now)
+		if originsOf([]config.Source{now})("main") == was {
+			t.Errorf("%s: it is taken for the same", name)
+		}
 	}
 }

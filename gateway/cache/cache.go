@@ -30,6 +30,10 @@ type Options struct {
 	// TTL says how long an answer is fresh, by source and resource type ("" when
 	// the type is not known). 0 or less: it is not kept.
 	TTL func(source, typ string) time.Duration
+	// Origin says which server a source is, as it stands in the configuration of
+	// this process: what was kept of another one under the same id, before a restart
+	// or by a replica that has not been replaced yet, is not of this one. nil: "".
+	Origin func(source string) string
 	// StaleWhileRevalidate is how long after that an answer is still given while
 	// it is fetched again; StaleIfError, while the upstream is down.
 	StaleWhileRevalidate, StaleIfError time.Duration
@@ -85,6 +89,9 @@ func New(o Options) (*Cache, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Origin == nil {
+		o.Origin = func(string) string { return "" }
 	}
 	if o.Count == nil {
 		o.Count = func(string, string, string) {}

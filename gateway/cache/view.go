@@ -169,7 +169,7 @@ func (v *View) job(q question) (j *job, keeps bool) {
 	if v.off != "" || j.ttl <= 0 {
 		return j, false
 	}
-	j.name = v.c.names.of("entry", v.of.source, v.of.patient, v.epoch, kind, q.typ, q.request)
+	j.name = v.c.names.of("entry", v.of.source, v.c.o.Origin(v.of.source), v.of.patient, v.epoch, kind, q.typ, q.request)
 	return j, true
 }
 

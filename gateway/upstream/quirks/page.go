@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/portico-fhir/portico/fhir"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 const (
@@ -40,7 +41,7 @@ func (r *Reader) page(ctx context.Context, p *plan, of state, before given) iter
 	return func(yield func([]byte, error) bool) {
 		g := &pager{
 			r: r, ctx: ctx, p: p, yield: yield, seen: map[string]bool{}, links: newLinks(r.base, p),
-			given: before, lease: lease{room: r.room},
+			given: before, lease: lease{room: r.room, party: reqctx.Party(ctx)},
 		}
 		defer g.lease.end()
 		fill := g.fill

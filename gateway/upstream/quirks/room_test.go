@@ -16,6 +16,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/upstream/upstreamtest"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/racing"
+	"github.com/portico-fhir/portico/internal/reqctx"
 )
 
 const byList = "search: {how: list}"
@@ -78,6 +79,37 @@ func TestSearchesThatGatherTheirResultsShareOneRoom(t *testing.T) {
 			t.Errorf("%d bodies left open", unclosed)
 		}
 	})
+}
+
+// An app that reads slowly what was gathered for it leaves room for the others, and
+// gets all of its own back.
+func TestOneAppDoesNotTakeTheWholeRoom(t *testing.T) {
+	body := dated(100, 4<<10)
+	up := &scripted{answer: func(context.Context, string) (string, error) { return body, nil }}
+	r := over(t, up, byList, quirks.NewRoom(4<<20))
+	ask := func(party string) (*upstream.Answer, error) {
+		return r.Search(reqctx.WithParty(t.Context(), party), "Observation", "patient=a&_sort=date")
+	}
+	for range 2 {
+		var slow []*upstream.Answer
+		for range 60 {
+			if answer, err := ask("slow"); err == nil {
+				slow = append(slow, answer)
+			} else if !errors.Is(err, upstream.ErrCostly) {
+				t.Fatal(err)
+			}
+		}
+		if len(slow) < 4 {
+			t.Errorf("it has room for %d alone", len(slow))
+		}
+		answer, err := ask("another")
+		if err != nil {
+			t.Fatalf("another app is refused: %v", err)
+		}
+		for _, one := range append(slow, answer) {
+			_ = one.Body.Close()
+		}
+	}
 }
 
 // A page holds what is on it, not all that there is.

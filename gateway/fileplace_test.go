@@ -40,14 +40,7 @@ func sealers(t *testing.T, keys ...string) (pages, files *seal.Sealer) {
 func TestLinksEndAndOutliveReplicasRestartsAndRotations(t *testing.T) {
 	h := files(t)
 	h.load(`{"resourceType":"Observation","id":"more","subject":{"reference":"Patient/alice"}}`)
-	base, err := fhir.ParseBase(h.origin + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, h.origin)
 	begun := time.Now().Truncate(24 * time.Hour).Add(-72 * time.Hour) // the bearers of the house are good until an hour from now
 	now := begun
 	twin := func(keys ...string) *house {

@@ -127,14 +127,7 @@ func openWith(t testing.TB, hold int, change func(*gateway.Options), resources .
 	}
 	up := httptest.NewServer(hospital)
 	t.Cleanup(up.Close)
-	base, err := fhir.ParseBase(up.URL + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, up.URL)
 	var changes []func(*gateway.Options)
 	if change != nil {
 		changes = append(changes, func(o *gateway.Options) { o.Sources[0].Writes = connector }, change)
@@ -142,6 +135,20 @@ func openWith(t testing.TB, hold int, change func(*gateway.Options), resources .
 	h := openOver(t, connector, base, hold, changes...)
 	h.ehr, h.origin, h.connector = hospital, up.URL, connector
 	return h
+}
+
+// connect gives what asks the server of that origin, and its base.
+func connect(t testing.TB, origin string) (*fhirserver.Server, fhir.Base) {
+	t.Helper()
+	base, err := fhir.ParseBase(origin + "/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connector, base
 }
 
 // openOver is a gateway over any upstream whose base is as given.

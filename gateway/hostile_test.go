@@ -10,10 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/portico-fhir/portico/fhir"
-	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
@@ -172,14 +169,7 @@ func TestWhatAnEHRHasAndDoesNotGiveLooksMissing(t *testing.T) {
 		}
 	}))
 	t.Cleanup(up.Close)
-	base, err := fhir.ParseBase(up.URL + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, up.URL)
 	h := openOver(t, connector, base, 0)
 	for _, status = range []int{402, 403, 405, 410, 423, 424, 451, 501, 302, 307} {
 		for _, path := range []string{"/Binary/", "/Communication/", "/Provenance/", "/Device/", "/Practitioner/", "/Observation/"} {

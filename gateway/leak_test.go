@@ -8,11 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/compartment"
-	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
 
@@ -245,14 +242,7 @@ func TestAForeignResourceLooksMissingWhateverTheUpstreamOffers(t *testing.T) {
 		}
 	}))
 	t.Cleanup(up.Close)
-	base, err := fhir.ParseBase(up.URL + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, up.URL)
 	h := openOver(t, connector, base, 0)
 	status := func(code int) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) { w.WriteHeader(code) }

@@ -10,9 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/gateway"
-	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/internal/rate"
 )
 
@@ -51,14 +49,7 @@ func limited(t *testing.T, b *counting) (*house, *int) {
 		_, _ = w.Write([]byte(`{"resourceType":"Bundle","type":"searchset","entry":[]}`))
 	}))
 	t.Cleanup(up.Close)
-	base, err := fhir.ParseBase(up.URL + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, up.URL)
 	one := rate.Limit{PerSecond: 1, Burst: 1}
 	return openOver(t, connector, base, 0, func(o *gateway.Options) {
 		o.Limits = gateway.Limits{Budget: b, PerApp: one, PerPatient: one}

@@ -6,10 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/portico-fhir/portico/fhir"
 	"github.com/portico-fhir/portico/fhir/sensitivity"
 	"github.com/portico-fhir/portico/gateway"
-	"github.com/portico-fhir/portico/gateway/upstream/fhirserver"
 	"github.com/portico-fhir/portico/smart/scope"
 )
 
@@ -25,14 +23,7 @@ func label(code string) string {
 func labelled(t *testing.T, rules sensitivity.Labels, resources ...string) *house {
 	t.Helper()
 	h := open(t, 0, append(resources, `{"resourceType":"Patient","id":"alice"}`, `{"resourceType":"Patient","id":"bob"}`)...)
-	base, err := fhir.ParseBase(h.origin + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, h.origin)
 	over := openOver(t, connector, base, 0, func(o *gateway.Options) { o.Sources[0].Labels = rules })
 	over.ehr, over.origin = h.ehr, h.origin
 	return over
@@ -118,14 +109,7 @@ func TestHandlesEndWithTheLabel(t *testing.T) {
 	if len(handles) != 2 {
 		t.Fatalf("%q", handles)
 	}
-	base, err := fhir.ParseBase(before.origin + "/fhir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base})
-	if err != nil {
-		t.Fatal(err)
-	}
+	connector, base := connect(t, before.origin)
 	after := openOver(t, connector, base, 0, func(o *gateway.Options) { o.Sources[0].Labels = rules })
 	for _, u := range handles {
 		if r := before.get(u, alice); r.status != 200 || r.body != "hushhush" {

@@ -45,15 +45,22 @@ func TestABodyHoldsItsPlaceUntilItIsClosedOrGivenUp(t *testing.T) {
 	until(t, "all places free", func() bool { return e.ways.State().InFlight == 0 })
 }
 
-func TestNoMoreThanItsPlacesAreEverUsed(t *testing.T) {
-	var now, most atomic.Int64
-	e := begin(t, resilience.Options{Concurrent: 3, Wait: 20 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
+// atOnce is an EHR that counts how many it answers at the same time.
+func atOnce() (most *atomic.Int64, serve http.HandlerFunc) {
+	most = &atomic.Int64{}
+	var now atomic.Int64
+	return most, func(w http.ResponseWriter, r *http.Request) {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
 		says(200)(w, r)
 		now.Add(-1)
-	})
+	}
+}
+
+func TestNoMoreThanItsPlacesAreEverUsed(t *testing.T) {
+	most, counted := atOnce()
+	e := begin(t, resilience.Options{Concurrent: 3, Wait: 20 * time.Second}, counted)
 	var all sync.WaitGroup
 	for range 40 {
 		all.Go(func() {

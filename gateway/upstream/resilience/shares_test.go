@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,14 +47,8 @@ func TestAPartyWithSlowReadersLeavesPlacesToTheOthers(t *testing.T) {
 }
 
 func TestAPartyAloneWaitsForItsPlacesAndIsNotRefused(t *testing.T) {
-	var now, most atomic.Int64
-	e := begin(t, resilience.Options{Concurrent: 8, PerParty: 2, Wait: 20 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
-		n := now.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-		}
-		says(200)(w, r)
-		now.Add(-1)
-	})
+	most, counted := atOnce()
+	e := begin(t, resilience.Options{Concurrent: 8, PerParty: 2, Wait: 20 * time.Second}, counted)
 	var all sync.WaitGroup
 	for range 60 {
 		all.Go(func() {

@@ -211,9 +211,7 @@ func (g *Gateway) judge(x *exchange, one item) (ruling, error) {
 		return said, nil // what was so then proves nothing of now
 	}
 	x.confirmCache()
-	if len(x.proven) < maxProven {
-		x.proven[r.Type()+"/"+r.ID()] = true
-	}
+	x.proves(r.Type()+"/"+r.ID(), true)
 	if v.Reason == "own" {
 		x.remember(r)
 	}
@@ -239,8 +237,8 @@ func (x *exchange) remember(r *fhir.Resource) {
 		points := func(p compartment.Pointer) bool { return p.Type == r.Type() }
 		if to.Where == fhir.Local && (leads || to.Type != "Binary") && slices.ContainsFunc(compartment.Of(to.Type).Pointers, points) {
 			x.sees(to.Type+"/"+to.ID, r.Type())
-			if x.readsAll(r.Type()) && len(x.proven) < maxProven {
-				x.proven["reach "+to.Type+"/"+to.ID] = true // for this request, however old the answer is
+			if x.readsAll(r.Type()) {
+				x.proves("reach "+to.Type+"/"+to.ID, true) // for this request, however old the answer is
 			}
 		}
 	})

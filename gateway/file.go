@@ -222,9 +222,7 @@ func (x *exchange) rememberFiles(r *fhir.Resource) {
 		}
 		if httpfile.Media(attachment.Get("contentType").Text()) == "text/html" {
 			x.sees("html "+at.URL, r.Type())
-			if len(x.proven) < maxProven {
-				x.proven["html "+at.URL] = true // for this request, however old the answer is
-			}
+			x.proves("html "+at.URL, true) // for this request, however old the answer is
 		}
 	})
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/portico-fhir/portico/gateway/explain"
 	"github.com/portico-fhir/portico/gateway/guard"
 	"github.com/portico-fhir/portico/gateway/locate"
+	"github.com/portico-fhir/portico/gateway/reach"
 	"github.com/portico-fhir/portico/gateway/upstream"
 	"github.com/portico-fhir/portico/internal/fault"
 	"github.com/portico-fhir/portico/internal/handler"
@@ -129,7 +130,7 @@ type source struct {
 	Source
 	publicBase string    // {public URL}/fhir/{id}
 	public     fhir.Base // the same, parsed
-	reach      *reachMemory
+	reach      *reach.Memory
 	alone      time.Duration // how long what is in it lasts without a cache; 0: there is one
 	where      *locate.Locator
 }
@@ -184,7 +185,7 @@ func New(o Options) (*Gateway, error) {
 		if err != nil {
 			return nil, err
 		}
-		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: newReachMemory(o.Now), alone: alone, where: where}
+		g.sources[s.ID] = &source{Source: s, publicBase: publicBase, public: public, reach: reach.New(o.Now), alone: alone, where: where}
 	}
 	return g, nil
 }

@@ -78,10 +78,17 @@ func (g *Gateway) proveReach(x *exchange, typ, id string) (bool, error) {
 		return known, nil
 	}
 	ok, err := g.findReach(x, typ, id)
-	if err == nil && x.depth < maxProofDepth && len(x.proven) < maxProven {
-		x.proven[key] = ok
+	if err == nil && x.depth < maxProofDepth {
+		x.proves(key, ok)
 	}
 	return ok, err
+}
+
+// proves notes what is found out, for this request alone, while there is room.
+func (x *exchange) proves(key string, is bool) {
+	if len(x.proven) < maxProven {
+		x.proven[key] = is
+	}
 }
 
 func (g *Gateway) findReach(x *exchange, typ, id string) (bool, error) {

@@ -25,7 +25,7 @@ func layers() []Layer {
 		{"vocabulary", []string{"fhir", "smart/client", "smart/launch"}},
 		{"tables and records", []string{"fhir/search", "fhir/subset", "fhir/patch", "fhir/compartment", "fhir/sensitivity", "gateway/audit", "gateway/enroll"}},
 		{"scopes", []string{"smart/scope", "fhir/uscore", "fhir/inbound", "fhir/clinical"}},
-		{"decisions and connections", []string{"gateway/guard", "gateway/budget", "gateway/cache", "gateway/capability", "gateway/explain", "gateway/locate", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/probe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
+		{"decisions and connections", []string{"gateway/guard", "gateway/budget", "gateway/cache", "gateway/capability", "gateway/explain", "gateway/locate", "gateway/reach", "gateway/upstream", "gateway/upstream/connect", "gateway/upstream/fhirserver", "gateway/upstream/observe", "gateway/upstream/probe", "gateway/upstream/profiles", "gateway/upstream/quirks", "gateway/upstream/resilience", "smart/token", "smart/apps"}},
 		{"the path and the authorization server", []string{"gateway", "gateway/changes", "gateway/verify", "smart/authz"}},
 		{"people and storage", []string{"gateway/login", "gateway/pages", "gateway/store"}},
 		{"test parts", []string{"internal/demo/**", "internal/services", "**/*test"}},

@@ -43,7 +43,8 @@ func TestAPartyThatProvokesFailuresStopsItselfAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var provoked atomic.Int64
 			e := begin(t, resilience.Options{
-				Next:    &http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond, DisableKeepAlives: true},
+				// Long enough for the ordinary ones on a busy machine.
+				Next:    &http.Transport{ResponseHeaderTimeout: 500 * time.Millisecond, DisableKeepAlives: true},
 				Breaker: resilience.Breaker{Requests: 4, Open: time.Hour},
 			}, failsFor(only("hostile"), func(w http.ResponseWriter, r *http.Request) {
 				provoked.Add(1)

@@ -33,12 +33,14 @@ type party struct {
 	asked time.Time // when it asked last
 	ended time.Time // when it had the latest answer or failure; zero: never
 	well  bool      // what that was
+	tries bool      // it has one of the EHR's probes
 }
 
 // permit is the right to ask once.
 type permit struct {
 	of         *party // nil: nobody's
 	probe, own bool   // the EHR's breaker, and the party's, want to know how it ends
+	tries      bool   // for party.tries
 }
 
 func newParties(o Options, ehr *breaker) *parties {
@@ -81,11 +83,39 @@ func (p *parties) admit(key string) (permit, error) {
 			return permit{}, errOpenFor(m.of.own.closedFor())
 		}
 	}
+	if m.tries, ok = p.tries(m.of); !ok {
+		p.forget(m)
+		return permit{}, errOpen(p.ehr.closedFor())
+	}
 	if m.probe, ok = p.ehr.admit(); !ok {
 		p.forget(m)
 		return permit{}, errOpen(p.ehr.closedFor())
 	}
 	return m, nil
+}
+
+// tries lets a party have one of the few probes at a time: with slow questions it
+// could hold all of them, and keep everybody away from an EHR that is well again.
+func (p *parties) tries(of *party) (begun, ok bool) {
+	if of == nil || p.ehr.b.IsClosed() {
+		return false, true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if of.tries {
+		return false, false
+	}
+	of.tries = true
+	return true, true
+}
+
+// ends is called once with each permit, however it ended.
+func (p *parties) ends(m permit) {
+	if m.tries {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		m.of.tries = false
+	}
 }
 
 // join gives the party's record, making one; nil for what is nobody's.
@@ -127,6 +157,7 @@ func (p *parties) lately(at, now time.Time) bool { return now.Sub(at) <= p.o.Bre
 
 // answered notes an answer that is no failure.
 func (p *parties) answered(m permit) {
+	defer p.ends(m)
 	p.note(m.of, true)
 	if m.of != nil {
 		m.of.own.learn(true, m.own)
@@ -136,6 +167,7 @@ func (p *parties) answered(m permit) {
 
 // failed notes a failure that what was asked may have provoked.
 func (p *parties) failed(m permit) {
+	defer p.ends(m)
 	ehrs := p.note(m.of, false)
 	if m.of != nil {
 		m.of.own.learn(false, m.own)
@@ -149,6 +181,7 @@ func (p *parties) failed(m permit) {
 
 // unreachable notes that no connection came about, which nobody can provoke.
 func (p *parties) unreachable(m permit) {
+	defer p.ends(m)
 	p.note(m.of, false)
 	if m.of != nil {
 		m.of.own.forget(m.own)
@@ -158,6 +191,7 @@ func (p *parties) unreachable(m permit) {
 
 // forget gives back what taught nothing.
 func (p *parties) forget(m permit) {
+	defer p.ends(m)
 	if m.of != nil {
 		m.of.own.forget(m.own)
 	}

@@ -97,3 +97,41 @@ func TestWhatWasLongAgoVouchesForNobody(t *testing.T) {
 		t.Error("the failure of all who had an answer is not the EHR's")
 	}
 }
+
+// An app whose questions take long holds one probe and not all: the others find out
+// that the EHR is well again.
+func TestAPartyThatIsSlowDoesNotHoldAllProbes(t *testing.T) {
+	o := Options{Breaker: Breaker{Requests: 2, Open: time.Nanosecond}}
+	o.fillIn()
+	p := newParties(o, newBreaker(o.Breaker))
+	for range 2 { // the EHR could not be reached
+		m, err := p.admit("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.unreachable(m)
+	}
+	slow, err := p.admit("slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range probes {
+		if _, err := p.admit("slow"); err == nil {
+			t.Error("it has another one")
+		}
+	}
+	for range probes {
+		m, err := p.admit("ordinary")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.answered(m)
+	}
+	if word := p.ehr.read().word; word != stateClosed {
+		t.Errorf("the EHR's breaker is %s", word)
+	}
+	p.failed(slow)
+	if m, err := p.admit("slow"); err != nil || m.of.tries {
+		t.Errorf("%+v, %v", m, err)
+	}
+}

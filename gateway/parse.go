@@ -255,7 +255,7 @@ func formBody(r *http.Request) ([]search.Pair, error) {
 func searchFault(err error) error {
 	var understood *search.Error
 	if errors.As(err, &understood) {
-		return fault.Wrap(understood, fault.Invalid, understood.Error())
+		return fault.Wrap(understood, fault.Invalid, strings.TrimPrefix(understood.Error(), "search: "))
 	}
 	return fault.Wrap(err, fault.Invalid, "The query is not well formed.")
 }

@@ -78,7 +78,7 @@ func (w *wiring) connect(s config.Source, base fhir.Base, p *profiles.Profile) (
 	connector, err := fhirserver.New(o)
 	if err == nil {
 		w.files[s.ID] = connector
-		if p.Metadata != profiles.Absent {
+		if w.watch.silent[s.ID] = p.Metadata == profiles.Absent; !w.watch.silent[s.ID] {
 			w.watch.asks[s.ID] = connector.Recheck
 		}
 	}

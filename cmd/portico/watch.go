@@ -44,10 +44,13 @@ type watch struct {
 	parts func(context.Context)
 	// speaks is the FHIR version by source, cut to what a version looks like.
 	speaks map[string]string
+	// silent are the sources whose EHR has no CapabilityStatement, by their
+	// profile: there is nothing to ask, and what apps ask tells how it is.
+	silent map[string]bool
 }
 
 func newWatch(log *slog.Logger) *watch {
-	return &watch{log: log, state: map[string]string{}, speaks: map[string]string{}, asks: map[string]func(context.Context) error{}}
+	return &watch{log: log, state: map[string]string{}, speaks: map[string]string{}, silent: map[string]bool{}, asks: map[string]func(context.Context) error{}}
 }
 
 // start asks at once and then every now and then; what it gives ends it.
@@ -90,6 +93,11 @@ func (h *watch) pause(name string) time.Duration {
 }
 
 func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {
+	name := "source " + id
+	if h.silent[id] {
+		h.note(name, "", name+": not asked, since its profile says that it has no CapabilityStatement; whether it answers shows when apps ask")
+		return
+	}
 	var away error
 	if ask := h.asks[id]; ask != nil {
 		away = ask(ctx)
@@ -101,7 +109,6 @@ func (h *watch) source(ctx context.Context, id string, of upstream.Reader) {
 	if away != nil {
 		err = away
 	}
-	name := "source " + id
 	if err == nil {
 		h.mu.Lock()
 		h.speaks[id] = known.FHIRVersion[:min(len(known.FHIRVersion), 20)]

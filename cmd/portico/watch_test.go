@@ -220,6 +220,17 @@ func TestAnEHRThatGoesAwayIsNoticedThoughItsStatementIsKept(t *testing.T) {
 	}
 }
 
+// Of an EHR that states nothing nobody says that it is reachable: it was not asked.
+func TestAnEHRWithoutAStatementIsNotSaidToBeReachable(t *testing.T) {
+	var log lockedBuffer
+	w := &wiring{watch: newWatch(slog.New(slog.NewTextHandler(&log, nil)))}
+	w.watch.silent["main"] = true
+	w.watch.source(t.Context(), "main", nil)
+	if strings.Contains(log.String(), "reachable") || !strings.Contains(log.String(), "not asked") || w.watch.version("main") != "" {
+		t.Errorf("version %q, the log:\n%s", w.watch.version("main"), log.String())
+	}
+}
+
 // An EHR that is well is asked for its statement a few times an hour, not each
 // minute; one that is not is asked soon, so that its coming back is seen.
 func TestWhatIsWellIsAskedLessOften(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/portico-fhir/portico/internal/reqctx"
 	"github.com/portico-fhir/portico/smart/client"
 	"github.com/portico-fhir/portico/smart/token"
 )
@@ -48,16 +47,10 @@ type PushedStore interface {
 // what the authorization endpoint takes, from a client that has authenticated
 // as at the token endpoint, and refuses here what would be refused there.
 func (s *Server) servePAR(w http.ResponseWriter, r *http.Request) error {
-	p, err := readToken(w, r)
+	p, app, err := s.readClient(w, r)
 	if err != nil {
 		return err
 	}
-	app, err := s.authenticateClient(r, p)
-	if err != nil {
-		return err
-	}
-	event := reqctx.From(r.Context())
-	event.SetClient(app.ID)
 	if err := s.pushable(p, app); err != nil {
 		return err
 	}

@@ -15,15 +15,10 @@ import (
 // client may end its own tokens, a public one as well: it has proved that it
 // has them.
 func (s *Server) serveRevoke(w http.ResponseWriter, r *http.Request) error {
-	p, err := readToken(w, r)
+	p, app, err := s.readClient(w, r)
 	if err != nil {
 		return err
 	}
-	app, err := s.authenticateClient(r, p)
-	if err != nil {
-		return err
-	}
-	reqctx.From(r.Context()).SetClient(app.ID)
 	secret := p.get("token")
 	if secret == "" {
 		return refuse(invalidRequest, "token is missing.")

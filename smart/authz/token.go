@@ -51,19 +51,12 @@ func (s *Server) grantTypes() []string { return slices.Sorted(maps.Keys(s.grants
 
 // serveToken is the token endpoint (RFC 6749 §3.2).
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
-	// 1. Parse.
-	p, err := readToken(w, r)
-	if err != nil {
-		return err
-	}
-
-	// 2. Authenticate the client.
-	app, err := s.authenticateClient(r, p)
+	// 1 and 2. Parse, and authenticate the client.
+	p, app, err := s.readClient(w, r)
 	if err != nil {
 		return err
 	}
 	event := reqctx.From(r.Context())
-	event.SetClient(app.ID)
 
 	// 3. Find the grant type.
 	kind := p.get("grant_type")
@@ -104,6 +97,20 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	// 7. Respond.
 	writeJSON(w, http.StatusOK, response)
 	return nil
+}
+
+// readClient takes the form post of a client that authenticates in it.
+func (s *Server) readClient(w http.ResponseWriter, r *http.Request) (params, client.Client, error) {
+	p, err := readToken(w, r)
+	if err != nil {
+		return params{}, client.Client{}, err
+	}
+	app, err := s.authenticateClient(r, p)
+	if err != nil {
+		return params{}, client.Client{}, err
+	}
+	reqctx.From(r.Context()).SetClient(app.ID)
+	return p, app, nil
 }
 
 // readToken takes a form post without anything in the URL: credentials and

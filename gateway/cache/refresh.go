@@ -120,13 +120,13 @@ func (c *Cache) turnOf(ctx context.Context, source string) (release func(), mine
 // known looks whether there is an answer that is not due yet.
 func (c *Cache) known(ctx context.Context, j *job, one *recent, turn int) bool {
 	e := c.memory.entry(j.name)
-	if c.shared != nil && (e == nil || !c.early(j, e)) {
+	if c.shared != nil && (e == nil || !c.lasts(j, e)) {
 		if other, _ := c.shared.get(ctx, j.name); other != nil && (e == nil || other.fetched.After(e.fetched)) {
 			e = other
 			c.keep(j, e)
 		}
 	}
-	if e == nil || !c.early(j, e) {
+	if e == nil || !c.lasts(j, e) {
 		j.newer = time.Time{}
 		if e != nil {
 			j.newer = e.fetched
@@ -137,8 +137,8 @@ func (c *Cache) known(ctx context.Context, j *job, one *recent, turn int) bool {
 	return true
 }
 
-// early says whether an answer will be fresh for a while.
-func (c *Cache) early(j *job, e *entry) bool {
+// lasts says whether an answer will be fresh for a while.
+func (c *Cache) lasts(j *job, e *entry) bool {
 	return j.v.age(e) < j.ttl-lead(j.ttl)
 }
 

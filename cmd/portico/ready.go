@@ -23,12 +23,12 @@ type part struct {
 // other error means that the part is down.
 type ailment struct {
 	reason string
-	mild   bool // it is to be known, and serving goes on
-	check  string
+	mild   bool   // it is to be known, and serving goes on
+	found  string // for the log
 }
 
 // Error implements error.
-func (a *ailment) Error() string { return a.reason + ": " + a.check }
+func (a *ailment) Error() string { return a.reason + ": " + a.found }
 
 // readiness is what the operator's listener tells of /readyz.
 type readiness struct {
@@ -68,7 +68,7 @@ func (w *wiring) pingStore(ctx context.Context) error {
 	case err != nil:
 		return err
 	case now < wanted:
-		return &ailment{reason: "schema older", check: fmt.Sprintf("it is of version %d, and %d is expected: it was put back; start Portico anew", now, wanted)}
+		return &ailment{reason: "schema older", found: fmt.Sprintf("it is of version %d, and %d is expected: it was put back; start Portico anew", now, wanted)}
 	}
 	keys, err := w.store.Keys(ctx)
 	if err != nil {
@@ -76,11 +76,11 @@ func (w *wiring) pingStore(ctx context.Context) error {
 	}
 	for _, alg := range token.Algorithms() {
 		if !slices.ContainsFunc(keys, func(k token.Key) bool { return k.Alg == alg && k.InUse(w.clock.Now()) }) {
-			return &ailment{reason: "signing key missing", check: "there is none for " + alg + ": start Portico anew, or use portico keys rotate"}
+			return &ailment{reason: "signing key missing", found: "there is none for " + alg + ": start Portico anew, or use portico keys rotate"}
 		}
 	}
 	if now > wanted {
-		return &ailment{reason: "schema newer", mild: true, check: fmt.Sprintf("it is of version %d, and %d is expected: a newer Portico uses it; replace this one", now, wanted)}
+		return &ailment{reason: "schema newer", mild: true, found: fmt.Sprintf("it is of version %d, and %d is expected: a newer Portico uses it; replace this one", now, wanted)}
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ var _ authz.ConnectedPage = (*Pages)(nil)
 type connectedApp struct {
 	Grant, App, Owner, Patient string
 	Since, Until               string
-	Sees                       []string
+	Sees, Changes              []string
 }
 
 // Connected implements authz.ConnectedPage.
@@ -45,8 +45,11 @@ func (p *Pages) Connected(w http.ResponseWriter, _ *http.Request, v authz.Connec
 			if s.Type != "*" {
 				label = wording(s).label
 			}
-			if !slices.Contains(one.Sees, label) {
+			if (s.Read || !s.Write) && !slices.Contains(one.Sees, label) {
 				one.Sees = append(one.Sees, label)
+			}
+			if s.Write && !slices.Contains(one.Changes, label) {
+				one.Changes = append(one.Changes, label)
 			}
 		}
 		d.Apps = append(d.Apps, one)

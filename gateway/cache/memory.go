@@ -139,10 +139,16 @@ func (m *memory) seen(of part, epoch string) uint64 {
 func (m *memory) forget(of part) {
 	var out []*shelf
 	m.mu.Lock()
-	for p, s := range m.parts {
-		if p == of || of.patient == "" && p.source == of.source {
-			out = append(out, s)
-			delete(m.parts, p)
+	if s := m.parts[of]; s != nil { // one notification may name many, and there are many more
+		out = append(out, s)
+		delete(m.parts, of)
+	}
+	if of.patient == "" {
+		for p, s := range m.parts {
+			if p.source == of.source {
+				out = append(out, s)
+				delete(m.parts, p)
+			}
 		}
 	}
 	m.mu.Unlock()

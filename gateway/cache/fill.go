@@ -97,12 +97,12 @@ func (c *Cache) revalidate(j *job) {
 
 // gone forgets what the upstream says is not there any more, or nothing of the
 // patient's. Where something was kept of it, here or for all replicas, or where
-// nobody can say whether, more may have been made of it or be on its way to Redis:
+// nobody can say whether, more may have been made of it or be on its way to be kept:
 // then all that is kept of the patient is over, as after any other change.
 func (c *Cache) gone(ctx context.Context, j *job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bumpTimeout)
 	defer cancel()
-	had := c.memory.remove(j.name)
+	had := c.memory.remove(j.name) || c.flying(j)
 	if c.shared != nil {
 		there, err := c.shared.remove(ctx, j.name)
 		had = had || there || err != nil
@@ -110,4 +110,17 @@ func (c *Cache) gone(ctx context.Context, j *job) {
 	if had {
 		_ = c.Invalidate(ctx, j.v.of.source, j.v.of.patient) // has said what went wrong, and goes on trying
 	}
+}
+
+// flying says whether the same is being fetched for somebody else, who may have
+// asked before it was gone.
+func (c *Cache) flying(j *job) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for to, f := range c.flights {
+		if to.name == j.name && f.j != j {
+			return true
+		}
+	}
+	return false
 }

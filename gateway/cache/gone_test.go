@@ -148,3 +148,26 @@ func TestWhatIsOnItsWayToRedisIsNotGivenOnceItIsGone(t *testing.T) {
 		t.Errorf("given although it is gone: %v", err)
 	}
 }
+
+// What was asked before it was gone may be answered after.
+func TestWhatWasAskedBeforeItWasGoneIsNotKept(t *testing.T) {
+	b, g := cachetest.NewBench(t, cachetest.Tier{}), cachetest.NewGate()
+	b.Up.Do(g.Then(cachetest.Bundle("first")))
+	early := make(chan string)
+	go func() {
+		body, _, _ := b.Get("ann")
+		early <- body
+	}()
+	<-g.Began
+	b.Up.Do(cachetest.Failing(fault.NotFound))
+	if _, _, err := b.Get("ann", "no-cache"); fault.KindOf(err) != fault.NotFound {
+		t.Fatal(err)
+	}
+	g.Open()
+	if body := <-early; body != cachetest.Bundle("first") {
+		t.Errorf("who asked before it was gone got %q", body)
+	}
+	if body, _, err := b.Get("ann"); err == nil {
+		t.Errorf("given although it is gone: %q", body)
+	}
+}

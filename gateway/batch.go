@@ -73,7 +73,7 @@ func readBatch(r *http.Request) ([]fhir.Node, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Invalid, "The body could not be read.")
 	case len(raw) > maxBatchBody:
-		return nil, fault.New(fault.TooLarge, "The batch is too large.")
+		return nil, fault.New(fault.TooLarge, "A batch may have %d MiB at most.", maxBatchBody>>20)
 	}
 	bundle, err := fhir.ParseResource(raw)
 	if err != nil || bundle.Type() != "Bundle" {

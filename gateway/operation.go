@@ -84,7 +84,7 @@ func parameters(r *http.Request) ([]search.Pair, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Invalid, "The body could not be read.")
 	case len(raw) > maxParameters:
-		return nil, fault.New(fault.TooLarge, "The body is too long.")
+		return nil, fault.New(fault.TooLarge, "The parameters of an operation may have %d KiB at most.", maxParameters>>10)
 	case len(raw) == 0:
 		return nil, nil
 	}

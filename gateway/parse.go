@@ -241,7 +241,7 @@ func formBody(r *http.Request) ([]search.Pair, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "The body could not be read.")
 	}
 	if len(raw) > maxQuery {
-		return nil, fault.New(fault.TooLarge, "The body is too long.")
+		return nil, fault.New(fault.TooLarge, "The body of a search may have %d KiB at most.", maxQuery>>10)
 	}
 	pairs, err := search.ParsePairs(string(raw))
 	if err != nil {

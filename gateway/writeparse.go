@@ -183,7 +183,7 @@ func (c *write) read(r *http.Request, i guard.Interaction) error {
 		return fault.Wrap(errors.New("gateway: the body broke off"), fault.Invalid, "The body could not be read.")
 	}
 	if len(c.body) > MaxWrite {
-		return fault.New(fault.TooLarge, "The body is too large.")
+		return fault.New(fault.TooLarge, "A change may have %d MiB at most.", MaxWrite>>20)
 	}
 	return nil
 }

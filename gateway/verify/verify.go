@@ -115,11 +115,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	began := o.Now()
 	victim, err := learn(ctx, o.EHR, o.Not, nil)
 	if err != nil {
-		return nil, fmt.Errorf("verify: learning about the patient to look for: %w", err)
+		return nil, fmt.Errorf("verify: learning about the patient of -not, to look for: %w", err)
 	}
 	own, err := learn(ctx, o.EHR, o.As, o.Sensitive)
 	if err != nil {
-		return nil, fmt.Errorf("verify: learning about the patient who asks: %w", err)
+		return nil, fmt.Errorf("verify: learning about the patient of -as, who asks: %w", err)
 	}
 	victim.without(own)
 	if err := victim.withoutDirectory(ctx, o.EHR); err != nil {

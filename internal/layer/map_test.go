@@ -2,7 +2,6 @@ package layer_test
 
 import (
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -21,11 +20,7 @@ func TestTheMapForReadersNamesEveryPackageInItsLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("../../docs/architecture.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	order, rows := mapRows(string(text))
+	order, rows := mapRows(content(t, "docs/architecture.md"))
 	var anywhere, layers []string
 	placed := map[string]bool{}
 	for _, l := range slices.Backward(layer.Portico().Layers) {

@@ -30,10 +30,6 @@ func (g *Gateway) authenticate(x *exchange, r *http.Request) error {
 		return fault.New(fault.Unauthenticated, "This access token is not valid here.")
 	}
 	x.grant, x.access = grant, access
-	x.tokenEnds = access.Expires
-	if grant.Expires.Before(x.tokenEnds) {
-		x.tokenEnds = grant.Expires
-	}
 	x.who = guard.Who{Patient: grant.Patient, Scopes: scopes, Base: x.src.Base, Now: g.now, Labels: x.src.Labels}
 	// What is asked of the EHR on the way is this app's, and so is its share there.
 	x.ctx = reqctx.WithParty(x.ctx, grant.Client)

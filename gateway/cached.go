@@ -53,8 +53,11 @@ func (g *Gateway) session(x *exchange) cache.Token {
 	if g.sessions == nil {
 		return cache.Token{}
 	}
-	digest := x.access.Digest
-	return cache.Token{ID: string(digest[:]), Until: x.tokenEnds, Active: func(ctx context.Context) (bool, error) { return g.sessions.Active(ctx, digest) }}
+	digest, until := x.access.Digest, x.access.Expires
+	if x.grant.Expires.Before(until) {
+		until = x.grant.Expires
+	}
+	return cache.Token{ID: string(digest[:]), Until: until, Active: func(ctx context.Context) (bool, error) { return g.sessions.Active(ctx, digest) }}
 }
 
 // stillTheirs says whether a later answer to the same read holds what may leave

@@ -29,11 +29,10 @@ type exchange struct {
 	cached, holding *cache.View
 	question        []string // under which the answer is kept; nil: it is not
 
-	grant     token.Grant
-	access    token.Access
-	tokenEnds time.Time // of the access token or the grant, whichever is sooner
-	who       guard.Who
-	ask       guard.Ask
+	grant  token.Grant
+	access token.Access
+	who    guard.Who
+	ask    guard.Ask
 	// asks are what the request comes down to: one, or for $everything one a type.
 	asks  []guard.Ask
 	plans []*guard.Plan

@@ -40,7 +40,7 @@ func sealers(t *testing.T, keys ...string) (pages, files *seal.Sealer) {
 func TestLinksEndAndOutliveReplicasRestartsAndRotations(t *testing.T) {
 	h := files(t)
 	h.load(`{"resourceType":"Observation","id":"more","subject":{"reference":"Patient/alice"}}`)
-	connector, base := connect(t, h.origin)
+	connector, base := connect(t, h.origin, 0)
 	begun := time.Now().Truncate(24 * time.Hour).Add(-72 * time.Hour) // the bearers of the house are good until an hour from now
 	now := begun
 	twin := func(keys ...string) *house {

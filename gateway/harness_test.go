@@ -127,7 +127,7 @@ func openWith(t testing.TB, hold int, change func(*gateway.Options), resources .
 	}
 	up := httptest.NewServer(hospital)
 	t.Cleanup(up.Close)
-	connector, base := connect(t, up.URL)
+	connector, base := connect(t, up.URL, 2*time.Second)
 	var changes []func(*gateway.Options)
 	if change != nil {
 		changes = append(changes, func(o *gateway.Options) { o.Sources[0].Writes = connector }, change)
@@ -137,14 +137,15 @@ func openWith(t testing.TB, hold int, change func(*gateway.Options), resources .
 	return h
 }
 
-// connect gives what asks the server of that origin, and its base.
-func connect(t testing.TB, origin string) (*fhirserver.Server, fhir.Base) {
+// connect gives what asks the server of that origin, and its base; timeout is that of
+// fhirserver when 0.
+func connect(t testing.TB, origin string, timeout time.Duration) (*fhirserver.Server, fhir.Base) {
 	t.Helper()
 	base, err := fhir.ParseBase(origin + "/fhir")
 	if err != nil {
 		t.Fatal(err)
 	}
-	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: 2 * time.Second})
+	connector, err := fhirserver.New(fhirserver.Options{Base: base, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/portico-fhir/portico/internal/demo/ehr"
 )
@@ -169,7 +170,7 @@ func TestWhatAnEHRHasAndDoesNotGiveLooksMissing(t *testing.T) {
 		}
 	}))
 	t.Cleanup(up.Close)
-	connector, base := connect(t, up.URL)
+	connector, base := connect(t, up.URL, 2*time.Second)
 	h := openOver(t, connector, base, 0)
 	for _, status = range []int{402, 403, 405, 410, 423, 424, 451, 501, 302, 307} {
 		for _, path := range []string{"/Binary/", "/Communication/", "/Provenance/", "/Device/", "/Practitioner/", "/Observation/"} {

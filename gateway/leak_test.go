@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portico-fhir/portico/fhir/compartment"
 	"github.com/portico-fhir/portico/internal/demo/ehr"
@@ -242,7 +243,7 @@ func TestAForeignResourceLooksMissingWhateverTheUpstreamOffers(t *testing.T) {
 		}
 	}))
 	t.Cleanup(up.Close)
-	connector, base := connect(t, up.URL)
+	connector, base := connect(t, up.URL, 2*time.Second)
 	h := openOver(t, connector, base, 0)
 	status := func(code int) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) { w.WriteHeader(code) }

@@ -49,7 +49,7 @@ func limited(t *testing.T, b *counting) (*house, *int) {
 		_, _ = w.Write([]byte(`{"resourceType":"Bundle","type":"searchset","entry":[]}`))
 	}))
 	t.Cleanup(up.Close)
-	connector, base := connect(t, up.URL)
+	connector, base := connect(t, up.URL, 0)
 	one := rate.Limit{PerSecond: 1, Burst: 1}
 	return openOver(t, connector, base, 0, func(o *gateway.Options) {
 		o.Limits = gateway.Limits{Budget: b, PerApp: one, PerPatient: one}

@@ -23,7 +23,7 @@ func label(code string) string {
 func labelled(t *testing.T, rules sensitivity.Labels, resources ...string) *house {
 	t.Helper()
 	h := open(t, 0, append(resources, `{"resourceType":"Patient","id":"alice"}`, `{"resourceType":"Patient","id":"bob"}`)...)
-	connector, base := connect(t, h.origin)
+	connector, base := connect(t, h.origin, 0)
 	over := openOver(t, connector, base, 0, func(o *gateway.Options) { o.Sources[0].Labels = rules })
 	over.ehr, over.origin = h.ehr, h.origin
 	return over
@@ -109,7 +109,7 @@ func TestHandlesEndWithTheLabel(t *testing.T) {
 	if len(handles) != 2 {
 		t.Fatalf("%q", handles)
 	}
-	connector, base := connect(t, before.origin)
+	connector, base := connect(t, before.origin, 0)
 	after := openOver(t, connector, base, 0, func(o *gateway.Options) { o.Sources[0].Labels = rules })
 	for _, u := range handles {
 		if r := before.get(u, alice); r.status != 200 || r.body != "hushhush" {

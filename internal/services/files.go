@@ -78,6 +78,9 @@ func startFiles(t testing.TB, name string, arguments func(dir string, port int) 
 		t.Fatalf("start %s: %v", name, err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s said last: %s", name, logOf(dir))
+		}
 		if err := p.stop(); err != nil {
 			t.Errorf("stop %s: %v", name, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -155,16 +156,18 @@ func until(ask func() error) error {
 	}
 }
 
-// FreePort gives a port of loopback that nobody listened on a moment ago.
+// FreePort gives a port of loopback that nobody listened on a moment ago. It is
+// below those that the system gives to whoever connects, since one of these may be
+// taken before a server that is slow to start has it.
 func FreePort() (int, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var last error
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000) //nolint:gosec // G404: no secret
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
 	}
-	defer func() { _ = l.Close() }()
-	a, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("services: %v is no TCP address", l.Addr())
-	}
-	return a.Port, nil
+	return 0, last
 }

@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/portico-fhir/portico/smart/authz"
 )
@@ -38,7 +39,7 @@ func (p *Pages) Connected(w http.ResponseWriter, _ *http.Request, v authz.Connec
 			Patient: plain(a.Patient), Since: a.Since.UTC().Format("2 January 2006"), Until: openEnd,
 		}
 		if !a.Until.IsZero() {
-			one.Until = a.Until.UTC().Format("2 January 2006")
+			one.Until = ending(a.Until, p.now())
 		}
 		for _, s := range a.Scopes {
 			label := "The whole record"
@@ -55,6 +56,15 @@ func (p *Pages) Connected(w http.ResponseWriter, _ *http.Request, v authz.Connec
 		d.Apps = append(d.Apps, one)
 	}
 	return p.draw(w, "connected", http.StatusOK, "", d)
+}
+
+// ending says when access ends: what is near as a span, for a day would say
+// nothing of it, and its hour would be that of another place.
+func ending(until, now time.Time) string {
+	if left := until.Sub(now); left < 48*time.Hour {
+		return lasting(left)
+	}
+	return until.UTC().Format("2 January 2006")
 }
 
 // place is another health system whose connected apps are on a page of their own.

@@ -3,6 +3,7 @@ package clock_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ const year = 365 * 24 * time.Hour
 
 // clocks are three that a test sets, each by what it is off from the truth.
 type clocks struct {
+	mu            sync.Mutex // where a look goes on beside the test
 	begun         time.Time
 	truth         time.Duration // since begun
 	own, database time.Duration // off
@@ -26,7 +28,15 @@ type clocks struct {
 func (c *clocks) clock(t *testing.T) *clock.Clock {
 	t.Helper()
 	c.begun = time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)
-	k := clock.Of(func() time.Time { return c.begun.Add(c.truth + c.own) }, func() time.Duration { return c.truth - c.asleep })
+	k := clock.Of(func() time.Time {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.begun.Add(c.truth + c.own)
+	}, func() time.Duration {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.truth - c.asleep
+	})
 	if err := k.Follow(t.Context(), c.shared); err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +44,8 @@ func (c *clocks) clock(t *testing.T) *clock.Clock {
 }
 
 func (c *clocks) shared(context.Context) (time.Time, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked++
 	c.truth += c.answerTakes / 2
 	at := c.begun.Add(c.truth + c.database)
@@ -44,7 +56,24 @@ func (c *clocks) shared(context.Context) (time.Time, error) {
 	return at, nil
 }
 
-func (c *clocks) off(k *clock.Clock) time.Duration { return k.Now().Sub(c.begun.Add(c.truth)) }
+func (c *clocks) off(k *clock.Clock) time.Duration {
+	now := k.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Sub(c.begun.Add(c.truth))
+}
+
+func (c *clocks) sleep(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.truth, c.asleep = c.truth+d, c.asleep+d
+}
+
+func (c *clocks) questions() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked
+}
 
 func TestOneClockThatJumpsIsNotBelieved(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -120,18 +149,18 @@ func TestAJumpIsLookedIntoAtOnce(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); k.Run(ctx) }()
 		synctest.Wait()
-		c.truth, c.asleep = time.Hour, time.Hour
-		begun, asked := time.Now(), c.asked
+		c.sleep(time.Hour)
+		begun, asked := time.Now(), c.questions()
 		if off := c.off(k); off != -time.Hour {
 			t.Errorf("off by %v", off)
 		}
 		synctest.Wait()
-		if off := c.off(k); off != 0 || c.asked != asked+1 || time.Since(begun) != 0 {
-			t.Errorf("off by %v, asked %d times, after %v", off, c.asked-asked, time.Since(begun))
+		if off := c.off(k); off != 0 || c.questions() != asked+1 || time.Since(begun) != 0 {
+			t.Errorf("off by %v, asked %d times, after %v", off, c.questions()-asked, time.Since(begun))
 		}
 		time.Sleep(time.Minute)
-		if c.asked < asked+6 {
-			t.Errorf("asked %d times in a minute", c.asked-asked)
+		if n := c.questions() - asked; n < 6 {
+			t.Errorf("asked %d times in a minute", n)
 		}
 		cancel()
 		<-done

@@ -146,9 +146,10 @@ const ownable = 477
 // resource that several share, which is masked, or the narrative beside it.
 func namedRewrites() []string {
 	return []string{
-		"Appointment/2docs: Appointment.participant.actor", // known by a display alone, which could be a patient's
-		"Appointment/2docs: Appointment.text",              // a narrative beside somebody masked may name them
-		"Communication/fm-attachment: Communication.about", // known by an identifier alone
+		"Appointment/2docs: Appointment.participant.actor",     // known by a display alone, which could be a patient's
+		"Appointment/2docs: Appointment.supportingInformation", // a report beside somebody masked may be theirs
+		"Appointment/2docs: Appointment.text",                  // a narrative beside somebody masked may name them
+		"Communication/fm-attachment: Communication.about",     // known by an identifier alone
 		"Communication/fm-attachment: Communication.recipient",
 		"Communication/fm-attachment: Communication.sender",
 		"Communication/fm-attachment: Communication.text",

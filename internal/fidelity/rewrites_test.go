@@ -42,11 +42,12 @@ func rewritten(t *testing.T, i *item, patient string) (want []byte, changed []st
 	if shared && len(cuts) > 0 {
 		// What tells of them indirectly goes with them.
 		root.walk(func(v value) bool {
-			related := v.isObject && strings.HasPrefix(v.members["reference"].text, "RelatedPerson/")
-			if related || v.path == i.Type+".text" {
+			to, _, _ := strings.Cut(v.members["reference"].text, "/")
+			somebodys := v.isObject && to != "" && to != "Patient" && to[0] != '#' && compartment.Of(to).Class != compartment.Directory
+			if somebodys || v.path == i.Type+".text" {
 				cuts = append(cuts, v)
 			}
-			return !related
+			return !somebodys
 		})
 		slices.SortFunc(cuts, func(a, b value) int { return a.start - b.start })
 	}

@@ -215,17 +215,7 @@ func TestConnectionsThatAreCutAnywhere(t *testing.T) {
 		t.Error("that is no test")
 	}
 	c.bytes.Store(0)
-	events, err := s.Events(t.Context(), audit.Filter{Limit: audit.MaxLimit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept := map[string]bool{}
-	for i, e := range events {
-		kept[e.ID] = true
-		if e.Seq != int64(i+1) {
-			t.Fatalf("event %d has the number %d", i+1, e.Seq)
-		}
-	}
+	kept := keptInOrder(t, s)
 	for _, id := range promised {
 		if !kept[id] {
 			t.Errorf("event %s was promised and is gone", id)
